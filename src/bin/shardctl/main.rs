@@ -1,0 +1,3 @@
+//! The operators' binary.
+
+fn main() {}

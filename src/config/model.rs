@@ -1,0 +1,218 @@
+//! The checked configuration. Whoever holds a [`Config`] need not check it again.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::id::{ClusterId, NodeId, ShardId};
+use crate::routing::ShardMap;
+
+/// A cluster: how keys map to shards, where the shards' nodes are, and how to connect to them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster's name, stored on every shard and compared at connect.
+    pub cluster: ClusterId,
+    /// The database's name, the same on every node.
+    pub database: String,
+    /// The application's role.
+    pub user: String,
+    /// The role's password, if it was given here, in the environment or in a password file.
+    pub password: Option<SecretString>,
+    /// How connections are encrypted, unless a node says otherwise.
+    pub tls: TlsConfig,
+    /// Key → bucket → shard.
+    pub map: ShardMap,
+    /// Pools of connections, per node.
+    pub pool: PoolSettings,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Probing and adoption of primaries.
+    pub failover: FailoverSettings,
+    /// The sharded tables.
+    pub tables: Vec<ShardedTable>,
+    /// Tables that are the same on every shard.
+    pub references: Vec<TableName>,
+    /// The shards, in the order of the map's [`ShardIndex`](crate::id::ShardIndex).
+    pub shards: Vec<ShardConfig>,
+}
+
+/// A shard: one primary and its replicas; which is which, the servers know.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// The shard's name.
+    pub id: ShardId,
+    /// Its nodes, at least one.
+    pub nodes: Vec<NodeConfig>,
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The node's name, unique in the cluster.
+    pub id: NodeId,
+    /// A host name, an address, or the directory of a Unix socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The password for this node, if it differs (a `.pgpass` line may name host and port).
+    pub password: Option<SecretString>,
+}
+
+/// How connections are encrypted.
+#[derive(Clone, Debug, Default)]
+pub struct TlsConfig {
+    /// Whether to, and what to verify. `None`: verify-full, but plaintext to loopback and sockets.
+    pub mode: Option<TlsMode>,
+    /// The authorities that may sign a server's certificate, as PEM; the system's if absent.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate chain, as PEM.
+    pub cert_file: Option<PathBuf>,
+    /// The client's private key, as PEM.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Whether connections are encrypted, and what is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Encrypted; the certificate's chain and its host name are verified.
+    VerifyFull,
+    /// Not encrypted. To a host that is not loopback it must be asked for.
+    Plaintext,
+}
+
+/// The bounds of a node's pool of connections.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// Connections to a node for writing, and as many for reading.
+    pub max_size: usize,
+    /// Callers that may wait for a connection of one pool; more are turned away at once.
+    pub max_waiting: usize,
+    /// A connection older than this, less up to a tenth at random, is closed when idle.
+    pub max_lifetime: Duration,
+    /// A connection idle for longer is closed.
+    pub idle_timeout: Duration,
+    /// A connection idle for longer is checked by a round trip before it is lent.
+    pub check_after_idle: Duration,
+}
+
+/// Deadlines. Each bounds a caller's wait; none is ever unbounded.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// Name look-up, TCP, TLS and authentication together.
+    pub connect: Duration,
+    /// Waiting for a free connection, connecting included.
+    pub checkout: Duration,
+    /// One statement.
+    pub statement: Duration,
+    /// Waiting for COMMIT's answer. The COMMIT itself is never cancelled.
+    pub commit: Duration,
+    /// Waiting for a shard to have a primary.
+    pub primary: Duration,
+}
+
+/// Probing and adoption of primaries.
+#[derive(Clone, Debug)]
+pub struct FailoverSettings {
+    /// A node without a complete answer for this long, and to three probes, is unreachable.
+    pub down_after: Duration,
+    /// Between probes of a steady shard's nodes.
+    pub probe_interval: Duration,
+    /// The deadline of one probe.
+    pub probe_timeout: Duration,
+    /// Whether a shard stays fenced when a failover lost acknowledged writes, until an operator
+    /// accepts it.
+    pub strict: bool,
+    /// Callers of one shard that may wait for a primary; more are turned away at once.
+    pub max_waiting: usize,
+}
+
+/// A table that is spread over the shards by its key column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardedTable {
+    /// The table.
+    pub name: TableName,
+    /// The column that holds the key.
+    pub key: String,
+}
+
+/// A table's schema and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema; `public` if the file gives none.
+    pub schema: String,
+    /// The table.
+    pub name: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{}",
+            crate::sql::ident(&self.schema),
+            crate::sql::ident(&self.name)
+        )
+    }
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        PoolSettings {
+            max_size: 16,
+            max_waiting: 1024,
+            max_lifetime: Duration::from_secs(30 * 60),
+            idle_timeout: Duration::from_secs(10 * 60),
+            check_after_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Duration::from_secs(3),
+            checkout: Duration::from_secs(5),
+            statement: Duration::from_secs(30),
+            commit: Duration::from_secs(30),
+            primary: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for FailoverSettings {
+    fn default() -> Self {
+        FailoverSettings {
+            down_after: Duration::from_secs(2),
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            strict: false,
+            max_waiting: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// How a node's connections are encrypted: as configured, else plaintext to loopback and to
+    /// sockets, else verify-full.
+    pub fn tls_mode(&self, node: &NodeConfig) -> TlsMode {
+        self.tls.mode.unwrap_or(if node.is_local() {
+            TlsMode::Plaintext
+        } else {
+            TlsMode::VerifyFull
+        })
+    }
+}
+
+impl NodeConfig {
+    /// Whether the host is loopback or the directory of a Unix socket.
+    pub fn is_local(&self) -> bool {
+        self.host.starts_with('/')
+            || self.host == "localhost"
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
+    }
+}

@@ -1,0 +1,12 @@
+//! A sharding-aware PostgreSQL client driver and router.
+
+pub mod config;
+pub mod error;
+pub mod id;
+pub mod routing;
+pub mod sql;
+pub mod sqlstate;
+
+pub use config::Config;
+pub use error::{Error, ErrorKind, Label, Result};
+pub use id::CustomerId;
