@@ -101,6 +101,32 @@ pub enum Phase {
     Merge,
 }
 
+impl ErrorKind {
+    /// The name used in logs, metrics and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::Config => "config",
+            ErrorKind::Unroutable => "unroutable",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Contested => "contested",
+            ErrorKind::Fenced => "fenced",
+            ErrorKind::StaleMap => "stale_map",
+            ErrorKind::WrongNode => "wrong_node",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Connection => "connection",
+            ErrorKind::Auth => "auth",
+            ErrorKind::Database => "database",
+            ErrorKind::Decode => "decode",
+            ErrorKind::CommitUnknown => "commit_unknown",
+            ErrorKind::TransactionControl => "transaction_control",
+            ErrorKind::Idempotency => "idempotency",
+            ErrorKind::Io => "io",
+        }
+    }
+}
+
 impl Error {
     /// An error of a kind with a message that says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

@@ -1,3 +1,114 @@
-//! The operators' binary.
+//! `shardctl`, the operators' binary over the library.
+//!
+//! One file a command. [`render`] prints results, [`failure`] prints errors, [`exit`] maps both to
+//! exit codes, [`context`] is what every command is given.
 
-fn main() {}
+mod completions;
+mod context;
+mod exit;
+mod failure;
+mod logging;
+mod progress;
+mod render;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use context::Context;
+use exit::Exit;
+use render::Output;
+
+/// Operates PostgreSQL shards: configuration, placement, state, reports.
+#[derive(Parser)]
+#[command(
+    name = "shardctl",
+    version,
+    after_help = EXAMPLES,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// The cluster's configuration.
+    ///
+    /// Without it, and without SHARDCTL_CONFIG, shards.toml in the current directory.
+    #[arg(long, global = true, env = "SHARDCTL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// How results are printed on standard output, and errors on standard error.
+    ///
+    /// json: an array with one object a row. csv: a line of column names, then the rows. Errors
+    /// are text, but with json one object: {"error": {"kind", "message", "labels", "causes", …}}.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table, value_name = "FORMAT")]
+    output: Output,
+
+    /// Log more to standard error: -v what happens, -vv why, -vvv everything.
+    ///
+    /// PGSHARD_LOG sets levels by module instead, such as "pgshard::topology=debug". The
+    /// PostgreSQL driver's log of statements and parameters is never shown.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Exit codes:
+  0  fine
+  1  found a problem, or a server answered with an error
+  2  wrong usage or configuration; nothing was tried
+  3  a server could not be reached in time
+  4  refused: understood, and declined with the reason
+
+Examples:
+  shardctl completions bash > /etc/bash_completion.d/shardctl";
+
+#[derive(Subcommand)]
+enum Command {
+    Completions(completions::Completions),
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Command::Completions(command) => command.run(context),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error, &arguments).into(),
+    };
+    let output = cli.output;
+    match run(cli) {
+        Ok(exit) => exit,
+        Err(error) => failure::report(&error, output),
+    }
+    .into()
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    logging::init(cli.verbose)?;
+    let context = Context::new(cli.config, cli.output);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(cli.command.run(&context))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
