@@ -3,6 +3,9 @@
 pub mod config;
 pub mod error;
 pub mod id;
+pub mod observe;
+pub mod pool;
+mod random;
 pub mod routing;
 pub mod sql;
 pub mod sqlstate;

@@ -20,6 +20,8 @@ pub struct Config {
     pub user: String,
     /// The role's password, if it was given here, in the environment or in a password file.
     pub password: Option<SecretString>,
+    /// The schemas that unqualified names are looked up in, as `search_path` has them.
+    pub search_path: String,
     /// How connections are encrypted, unless a node says otherwise.
     pub tls: TlsConfig,
     /// Key → bucket → shard.

@@ -1,0 +1,39 @@
+//! Connections to nodes: how they are made, pooled, lent and given back.
+//!
+//! - `connector` makes one connection within one deadline (`socket`, `tls`) and starts its task;
+//! - `link` is what the connection's task and its holders share: notices, role, end, work in flight;
+//! - `manager` makes and checks the items of a deadpool pool;
+//! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
+//! - `lease` is a connection lent to one caller, safe to drop at any moment;
+//! - `fault` turns the driver's errors into this crate's.
+//!
+//! The pool knows nothing of topology: it reports [`Signal`]s, and is told to clear itself.
+
+mod connector;
+mod fault;
+mod lease;
+mod link;
+mod manager;
+mod node;
+mod signal;
+mod socket;
+mod tls;
+
+pub use lease::Lease;
+pub use node::PoolStatus;
+
+pub(crate) use connector::{Connector, Dialer};
+pub(crate) use fault::Fault;
+pub(crate) use lease::Stamp;
+pub(crate) use link::Connection;
+pub(crate) use node::NodePool;
+pub(crate) use signal::{Signal, SignalSender};
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Access {
+    /// Its sessions start read-only, on a primary too.
+    Read,
+    /// For write transactions.
+    Write,
+}

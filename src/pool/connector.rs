@@ -1,0 +1,239 @@
+//! Making a connection: everything within one deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, NoTls};
+
+use super::fault::Fault;
+use super::link::{Connection, Link};
+use super::socket::Socket;
+use super::tls::Tls;
+use super::{Access, SignalSender};
+use crate::config::{Config, NodeConfig};
+use crate::error::{Error, ErrorKind, Label, Phase, Result};
+use crate::id::{NodeId, NodeIndex, ShardId};
+
+/// Every session starts with these, so that a value means the same on every node, whatever the
+/// server, the database or the role default to.
+const PINNED: &str = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres \
+                      -c extra_float_digits=1";
+
+/// What does not change from one connection of a node to the next.
+pub(crate) struct Connector {
+    shard: ShardId,
+    node: NodeId,
+    index: NodeIndex,
+    host: String,
+    port: u16,
+    tls: Tls,
+    database: String,
+    user: String,
+    password: Option<SecretString>,
+    application: String,
+    options: String,
+    timeout: Duration,
+    lifetime: Duration,
+    signals: SignalSender,
+}
+
+/// What an opened connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialer {
+    pub(crate) access: Access,
+    /// The pool's generation when the connection was asked for.
+    pub(crate) generation: u64,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        config: &Config,
+        shard: ShardId,
+        index: NodeIndex,
+        node: &NodeConfig,
+        signals: SignalSender,
+    ) -> Result<Self> {
+        let search_path = config.search_path.replace('\\', "\\\\").replace(' ', "\\ ");
+        Ok(Connector {
+            shard,
+            node: node.id,
+            index,
+            host: node.host.clone(),
+            port: node.port,
+            tls: Tls::for_node(config, node)?,
+            database: config.database.clone(),
+            user: config.user.clone(),
+            password: node.password.clone().or_else(|| config.password.clone()),
+            application: format!("pgshard {}", config.cluster),
+            options: format!("{PINNED} -c search_path={search_path}"),
+            timeout: config.timeouts.connect,
+            lifetime: config.pool.max_lifetime,
+            signals,
+        })
+    }
+
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn index(&self) -> NodeIndex {
+        self.index
+    }
+
+    /// Opens a connection: name look-up, TCP, TLS and authentication within the connect timeout.
+    pub(crate) async fn open(&self, dial: Dialer) -> Result<Connection> {
+        let deadline = Instant::now() + self.timeout;
+        let link = Arc::new(Link::new(
+            self.index,
+            dial.generation,
+            dial.access,
+            jittered(self.lifetime),
+            self.signals.clone(),
+        ));
+        let (client, task) = match timeout_at(deadline, self.handshake(&link)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return Err(self.failed(&link, error)),
+            Err(_) => {
+                link.signal(super::Signal::TimedOut);
+                return Err(self.locate(
+                    Error::new(
+                        ErrorKind::Timeout,
+                        format!(
+                            "no connection to {}:{} within {:?}: is the server up and reachable? \
+                             (timeouts.connect)",
+                            self.host, self.port, self.timeout
+                        ),
+                    )
+                    .with_label(Label::NOT_SENT)
+                    .with_label(Label::RETRYABLE),
+                ));
+            }
+        };
+        metrics::counter!(crate::observe::CONNECTIONS_OPENED, "shard" => self.shard.to_string())
+            .increment(1);
+        Ok(Connection {
+            client: ClientWrapper::new(client, task),
+            link,
+        })
+    }
+
+    async fn handshake(
+        &self,
+        link: &Arc<Link>,
+    ) -> Result<(Client, tokio::task::JoinHandle<()>), OpenError> {
+        let socket = Socket::connect(&self.host, self.port)
+            .await
+            .map_err(OpenError::Socket)?;
+        let mut config = tokio_postgres::Config::new();
+        config
+            .user(&self.user)
+            .dbname(&self.database)
+            .application_name(&self.application)
+            .ssl_mode(match self.tls {
+                Tls::Plaintext => SslMode::Disable,
+                #[cfg(feature = "tls")]
+                Tls::VerifyFull(_) => SslMode::Require,
+            });
+        if let Some(password) = &self.password {
+            config.password(password.expose_secret());
+        }
+        match link.access {
+            Access::Read => config.options(format!(
+                "{} -c default_transaction_read_only=on",
+                self.options
+            )),
+            Access::Write => config.options(&self.options),
+        };
+        match &self.tls {
+            Tls::Plaintext => {
+                let (client, connection) = config
+                    .connect_raw(socket, NoTls)
+                    .await
+                    .map_err(OpenError::Postgres)?;
+                Ok((client, link.spawn(connection)))
+            }
+            #[cfg(feature = "tls")]
+            Tls::VerifyFull(tls) => {
+                let tls = self.rustls(tls).map_err(OpenError::Socket)?;
+                let (client, connection) = config
+                    .connect_raw(socket, tls)
+                    .await
+                    .map_err(OpenError::Postgres)?;
+                Ok((client, link.spawn(connection)))
+            }
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn rustls(
+        &self,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> io::Result<
+        impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send> + use<>,
+    > {
+        use tokio_postgres::tls::MakeTlsConnect;
+        let mut make =
+            tokio_postgres_rustls::MakeRustlsConnect::new(rustls::ClientConfig::clone(tls));
+        MakeTlsConnect::<Socket>::make_tls_connect(&mut make, &self.host)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+
+    /// Asks the server to cancel what a connection is doing. The connection must be kept open until
+    /// its work has ended, so that the request cannot hit a successor's process.
+    pub(crate) async fn cancel(&self, client: &Client) -> io::Result<()> {
+        let token = client.cancel_token();
+        let socket = Socket::connect(&self.host, self.port).await?;
+        match &self.tls {
+            Tls::Plaintext => token.cancel_query_raw(socket, NoTls).await,
+            #[cfg(feature = "tls")]
+            Tls::VerifyFull(tls) => token.cancel_query_raw(socket, self.rustls(tls)?).await,
+        }
+        .map_err(io::Error::other)
+    }
+
+    /// The longest that making or cancelling a connection may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Names shard and node in an error.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        error.on_shard(self.shard).on_node(self.node)
+    }
+
+    fn failed(&self, link: &Link, error: OpenError) -> Error {
+        let error = match error {
+            OpenError::Socket(error) => {
+                link.signal(super::Signal::Refused);
+                Error::new(
+                    ErrorKind::Connection,
+                    format!("cannot connect to {}:{}: {error}", self.host, self.port),
+                )
+                .with_label(Label::RETRYABLE)
+                .with_label(Label::CONNECTION_LOST)
+                .with_source(error)
+            }
+            OpenError::Postgres(error) => Fault::of(error, Phase::Connect).report(link),
+        };
+        self.locate(error.with_label(Label::NOT_SENT).in_phase(Phase::Connect))
+    }
+}
+
+enum OpenError {
+    Socket(io::Error),
+    Postgres(tokio_postgres::Error),
+}
+
+/// Less up to a tenth at random, so that connections opened together do not close together.
+fn jittered(lifetime: Duration) -> Duration {
+    lifetime.mul_f64(1.0 - crate::random::unit() / 10.0)
+}

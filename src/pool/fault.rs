@@ -1,0 +1,207 @@
+//! The driver's errors as this crate's: one place that looks at codes, kinds and sources.
+
+use std::error::Error as StdError;
+use std::io;
+
+use tokio_postgres::error::{DbError, Severity};
+
+use super::link::Link;
+use super::signal::Signal;
+use crate::error::{Error, ErrorKind, Label, Phase};
+use crate::sqlstate::{Meaning, SqlState};
+
+/// A driver's error, understood.
+pub(crate) struct Fault {
+    error: Error,
+    signal: Option<Signal>,
+    /// Whether the connection is of no more use.
+    broken: bool,
+}
+
+impl Fault {
+    /// What an error means that came up in a phase.
+    pub(crate) fn of(error: tokio_postgres::Error, phase: Phase) -> Self {
+        let mut fault = match error.as_db_error() {
+            Some(answer) => Fault::answered(answer),
+            None => Fault::unanswered(&error),
+        };
+        fault.error = fault.error.in_phase(phase).with_source(error);
+        fault
+    }
+
+    /// Tells the monitor and the pool what they need to know, and yields the error.
+    pub(super) fn report(self, link: &Link) -> Error {
+        if let Some(signal) = self.signal {
+            link.signal(signal);
+        }
+        if self.broken {
+            link.taint();
+        }
+        match link.fatal() {
+            // "connection closed" says less than the FATAL that closed it.
+            Some(code) if self.error.sqlstate().is_none() => self.error.with_sqlstate(code),
+            _ => self.error,
+        }
+    }
+
+    fn answered(answer: &DbError) -> Self {
+        let code = SqlState::new(answer.code().code());
+        let meaning = code.map_or(Meaning::Other, SqlState::meaning);
+        let fatal = match answer.parsed_severity() {
+            Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+            // A proxy's own message: its connection state is not known.
+            None => answer.severity() != "ERROR",
+        };
+        let text = answer.message();
+        let mut fault = match meaning {
+            Meaning::Retry => Fault::new(ErrorKind::Database, text).label(Label::RETRYABLE),
+            Meaning::ReadOnly => Fault::new(
+                ErrorKind::Unavailable,
+                format!("{text}: the node is a standby, or the transaction is read-only"),
+            )
+            .label(Label::FAILOVER)
+            .label(Label::RETRYABLE)
+            .signal(Signal::ReadOnly),
+            Meaning::Terminated => Fault::new(ErrorKind::Connection, text)
+                .label(Label::FAILOVER)
+                .label(Label::RETRYABLE)
+                .signal(Signal::Terminated),
+            Meaning::Starting => Fault::new(ErrorKind::Connection, text)
+                .label(Label::FAILOVER)
+                .label(Label::RETRYABLE)
+                .signal(Signal::Lost),
+            Meaning::TooManyConnections => Fault::new(
+                ErrorKind::Overloaded,
+                format!("{text}: raise max_connections, or lower pool.max_size"),
+            )
+            .label(Label::OVERLOAD)
+            .label(Label::RETRYABLE),
+            Meaning::Connection => Fault::new(ErrorKind::Connection, text)
+                .label(Label::RETRYABLE)
+                .signal(Signal::Lost),
+            Meaning::Auth => Fault::new(
+                ErrorKind::Auth,
+                format!("{text}: check user, password and pg_hba.conf"),
+            ),
+            Meaning::NoDatabase => {
+                Fault::new(ErrorKind::WrongNode, format!("{text}: check `database`"))
+            }
+            Meaning::StaleMap => Fault::new(
+                ErrorKind::StaleMap,
+                format!("{text}: this process's shard map is out of date; reload it"),
+            ),
+            Meaning::WrongReign => Fault::new(ErrorKind::Unavailable, text)
+                .label(Label::FAILOVER)
+                .label(Label::RETRYABLE)
+                .signal(Signal::WrongReign),
+            Meaning::WrongIdentity => Fault::new(
+                ErrorKind::WrongNode,
+                format!("{text}: the address belongs to another cluster or shard"),
+            )
+            .signal(Signal::WrongIdentity),
+            Meaning::NonceLost => Fault::new(
+                ErrorKind::TransactionControl,
+                "the transaction was ended inside its closure; what it did before may be durable",
+            )
+            .label(Label::OUTCOME_UNKNOWN),
+            Meaning::KeyReused | Meaning::KeyAborted | Meaning::KeyExpired => {
+                Fault::new(ErrorKind::Idempotency, text)
+            }
+            _ => Fault::new(ErrorKind::Database, text),
+        };
+        if let Some(code) = code {
+            fault.error = fault.error.with_sqlstate(code);
+        }
+        if fatal {
+            fault.broken = true;
+            fault = fault.label(Label::CONNECTION_LOST);
+        }
+        fault
+    }
+
+    /// An error that is not a server's answer. The driver keeps its kinds private; what can be
+    /// told apart is told apart by the sources, and the rest by the fixed start of the text.
+    fn unanswered(error: &tokio_postgres::Error) -> Self {
+        if let Some(cause) = io_cause(error) {
+            let signal = match cause.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                    Signal::Refused
+                }
+                _ => Signal::Lost,
+            };
+            let mut fault = Fault::new(
+                ErrorKind::Connection,
+                format!("the connection failed: {cause}"),
+            )
+            .label(Label::CONNECTION_LOST)
+            .label(Label::RETRYABLE)
+            .signal(signal);
+            fault.broken = true;
+            return fault;
+        }
+        if error.is_closed() {
+            let mut fault = Fault::new(ErrorKind::Connection, "the connection is closed")
+                .label(Label::CONNECTION_LOST)
+                .label(Label::RETRYABLE)
+                .signal(Signal::Lost);
+            fault.broken = true;
+            return fault;
+        }
+        let text = error.to_string();
+        let conversion = ["error serializing parameter", "error deserializing column"];
+        if conversion.iter().any(|start| text.starts_with(start)) || text.contains("parameters but")
+        {
+            let detail = error
+                .source()
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            return Fault::new(ErrorKind::Decode, format!("{text}{detail}"));
+        }
+        let mut fault = if text.starts_with("authentication error")
+            || text.starts_with("invalid configuration")
+            || text.starts_with("error performing TLS handshake")
+        {
+            let detail = error
+                .source()
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            Fault::new(ErrorKind::Auth, format!("{text}{detail}"))
+        } else {
+            Fault::new(ErrorKind::Connection, text).label(Label::CONNECTION_LOST)
+        };
+        fault.broken = true;
+        fault
+    }
+
+    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Fault {
+            error: Error::new(kind, message),
+            signal: None,
+            broken: false,
+        }
+    }
+
+    fn label(mut self, label: Label) -> Self {
+        self.error = self.error.with_label(label);
+        self
+    }
+
+    fn signal(mut self, signal: Signal) -> Self {
+        self.signal = Some(signal);
+        self
+    }
+}
+
+fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            // rustls reports a refused certificate as an io error; that is no failure of the node.
+            return (io.kind() != io::ErrorKind::InvalidData
+                && io.kind() != io::ErrorKind::InvalidInput)
+                .then_some(io);
+        }
+        next = cause.source();
+    }
+    None
+}

@@ -1,0 +1,321 @@
+//! A connection lent to one caller, safe to drop at any moment.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::Object;
+use deadpool_postgres::ClientWrapper;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
+
+use super::fault::Fault;
+use super::link::{Connection, Link};
+use super::manager::Manager;
+use super::signal::Signal;
+use crate::error::{Error, ErrorKind, Label, Phase, Result};
+use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
+
+/// Prepared statements kept on a connection; past it all are dropped and prepared again.
+const STATEMENTS: usize = 512;
+
+/// How long the server has to end a cancelled statement before its connection is dropped anyway.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The bound of the round trip that resets a session whose client was lent.
+const RESET_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a lease was made for, fixed when it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// The term of the primary that the caller saw; `None` for a replica.
+    pub(crate) epoch: Option<Epoch>,
+}
+
+/// A connection lent to one caller.
+///
+/// Dropped with work in flight, the work is cancelled on the server and the connection is
+/// discarded: the next caller never waits behind it and never sees its answers.
+pub struct Lease {
+    /// `None` only while it is being dropped.
+    object: Option<Object<Manager>>,
+    stamp: Stamp,
+}
+
+impl Lease {
+    pub(super) fn new(object: Object<Manager>, stamp: Stamp) -> Self {
+        Lease {
+            object: Some(object),
+            stamp,
+        }
+    }
+
+    fn object(&self) -> &Object<Manager> {
+        match &self.object {
+            Some(object) => object,
+            None => unreachable!("the connection is taken only in drop"),
+        }
+    }
+
+    fn manager(&self) -> Option<deadpool::managed::Pool<Manager>> {
+        Object::pool(self.object())
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.object().link
+    }
+
+    fn client(&self) -> &ClientWrapper {
+        &self.object().client
+    }
+
+    /// The driver's own client, for what this crate does not wrap.
+    ///
+    /// Deadlines, error labels, and the refusal of transaction control do not apply to what is done
+    /// with it. When the lease is given back, the connection's session state is reset in one bounded
+    /// round trip; if it does not answer or is inside a transaction, it is discarded.
+    pub fn raw(&self) -> &tokio_postgres::Client {
+        self.link().lend_raw();
+        self.client()
+    }
+
+    /// The term of the primary, if the lease is for one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.stamp.epoch
+    }
+
+    /// The node, as its shard's topology counts it.
+    pub(crate) fn index(&self) -> NodeIndex {
+        self.link().node
+    }
+
+    /// The node's name; `None` if the client was shut down.
+    pub fn node(&self) -> Option<NodeId> {
+        self.manager()
+            .map(|pool| pool.manager().node.connector.node())
+    }
+
+    /// The shard's name; `None` if the client was shut down.
+    pub fn shard(&self) -> Option<ShardId> {
+        self.manager()
+            .map(|pool| pool.manager().node.connector.shard())
+    }
+
+    /// Keeps the connection from being lent again.
+    pub(crate) fn discard(&self) {
+        self.link().taint();
+    }
+
+    /// Runs one operation of the driver: bounded, and known as in flight until it is answered.
+    pub(crate) async fn run<T>(
+        &self,
+        phase: Phase,
+        deadline: Instant,
+        operation: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let link = self.link();
+        link.sent();
+        match timeout_at(deadline, operation).await {
+            Ok(Ok(value)) => {
+                link.answered();
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                link.answered();
+                Err(self.locate(Fault::of(error, phase).report(link)))
+            }
+            Err(_) => {
+                link.signal(Signal::TimedOut);
+                Err(self.locate(
+                    Error::new(
+                        ErrorKind::Timeout,
+                        "the deadline passed without an answer; the statement is being cancelled",
+                    )
+                    .in_phase(phase),
+                ))
+            }
+        }
+    }
+
+    /// Turns a driver's error that came outside [`run`](Self::run), from a stream say, into ours.
+    pub(crate) fn fault(&self, error: tokio_postgres::Error, phase: Phase) -> Error {
+        self.locate(Fault::of(error, phase).report(self.link()))
+    }
+
+    /// Names shard and node in an error.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        match self.manager() {
+            Some(pool) => pool.manager().node.connector.locate(error),
+            None => error,
+        }
+    }
+
+    /// The statement, prepared once a connection.
+    pub(crate) async fn prepare(
+        &self,
+        sql: &str,
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<Statement> {
+        let client = self.client();
+        if self.link().cache_check_due() && client.statement_cache.size() > STATEMENTS {
+            client.statement_cache.clear();
+        }
+        self.run(phase, deadline, client.prepare_cached(sql)).await
+    }
+
+    /// Runs a statement and collects its rows.
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<Vec<Row>> {
+        let statement = self.prepare(sql, phase, deadline).await?;
+        let outcome = self
+            .run(phase, deadline, self.client().query(&statement, params))
+            .await;
+        self.forget_stale_plan(sql, outcome)
+    }
+
+    /// Runs a statement and counts the rows it touched.
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<u64> {
+        let statement = self.prepare(sql, phase, deadline).await?;
+        let outcome = self
+            .run(phase, deadline, self.client().execute(&statement, params))
+            .await;
+        self.forget_stale_plan(sql, outcome)
+    }
+
+    /// Starts a statement whose rows are read as they come. The lease counts as in flight until
+    /// [`stream_ended`](Self::stream_ended).
+    pub(crate) async fn stream(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<tokio_postgres::RowStream> {
+        let statement = self.prepare(sql, phase, deadline).await?;
+        let params = params.iter().map(|param| *param as &dyn ToSql);
+        let params: Vec<&dyn ToSql> = params.collect();
+        let outcome = self
+            .run(phase, deadline, self.client().query_raw(&statement, params))
+            .await;
+        let stream = self.forget_stale_plan(sql, outcome)?;
+        self.link().sent();
+        Ok(stream)
+    }
+
+    /// All rows of a stream were read.
+    pub(crate) fn stream_ended(&self) {
+        self.link().answered();
+    }
+
+    /// Sends a string of statements in one round trip, by the simple protocol.
+    pub(crate) async fn simple(
+        &self,
+        sql: &str,
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<Vec<SimpleQueryMessage>> {
+        self.run(phase, deadline, self.client().simple_query(sql))
+            .await
+    }
+
+    /// After a change of the schema a prepared statement fails for ever with 0A000, "cached plan
+    /// must not change result type": it is prepared anew next time, and the error may be retried.
+    fn forget_stale_plan<T>(&self, sql: &str, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| {
+            let stale = error
+                .sqlstate()
+                .is_some_and(|code| matches!(code.as_str(), "0A000" | "26000"));
+            if !stale || error.has(Label::OUTCOME_UNKNOWN) {
+                return error;
+            }
+            drop(self.client().statement_cache.remove(sql, &[]));
+            error.with_label(Label::RETRYABLE)
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(object) = self.object.take() else {
+            return;
+        };
+        object.link.returned();
+        let lent_raw = object.link.take_lent_raw();
+        let clean = object.link.is_clean();
+        if clean && !lent_raw {
+            return; // Back into the pool.
+        }
+        // The place in the pool stays taken while the server is asked to end or reset the session,
+        // which bounds the number of these tasks and of the server's connections.
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) if object.client.is_closed() => drop(Object::take(object)),
+            Ok(runtime) if object.link.is_busy() => {
+                object.link.taint();
+                runtime.spawn(cancel(object));
+            }
+            Ok(runtime) if clean => {
+                runtime.spawn(reset(object));
+            }
+            _ => drop(Object::take(object)),
+        }
+    }
+}
+
+/// Resets the session after its client was lent, and gives the connection back if it is idle and
+/// outside a transaction.
+async fn reset(object: Object<Manager>) {
+    // In a transaction the statement begins after the transaction did.
+    const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; \
+                         SELECT pg_catalog.pg_advisory_unlock_all(); \
+                         SELECT 1 / (pg_catalog.now() = pg_catalog.statement_timestamp())::int";
+    let answer = tokio::time::timeout(RESET_TIMEOUT, object.client.simple_query(RESET)).await;
+    match answer {
+        Ok(Ok(_)) => drop(object),
+        Ok(Err(_)) => drop(Object::take(object)),
+        Err(_) => cancel(object).await,
+    }
+}
+
+/// Cancels what the connection is doing, waits for it to end, and discards the connection.
+async fn cancel(object: Object<Manager>) {
+    if let Some(pool) = Object::pool(&object) {
+        let connector = &pool.manager().node.connector;
+        metrics::counter!(
+            crate::observe::CONNECTIONS_CANCELLED,
+            "shard" => connector.shard().to_string()
+        )
+        .increment(1);
+        let Connection { client, .. } = &*object;
+        let asked = tokio::time::timeout(connector.timeout(), connector.cancel(client)).await;
+        if matches!(asked, Ok(Ok(()))) {
+            // The request names a process. It must not outlive it, so the connection stays open
+            // until what was running has ended.
+            let _ = tokio::time::timeout(DRAIN, client.simple_query("")).await;
+        }
+    }
+    drop(Object::take(object));
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("shard", &self.shard())
+            .field("node", &self.node())
+            .field("epoch", &self.stamp.epoch)
+            .finish_non_exhaustive()
+    }
+}

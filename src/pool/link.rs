@@ -1,0 +1,268 @@
+//! What a connection's task and its holders share.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::ClientWrapper;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio_postgres::AsyncMessage;
+
+use super::Access;
+use super::signal::{Signal, SignalSender};
+use crate::id::NodeIndex;
+use crate::sqlstate::{Meaning, SqlState};
+
+/// A connection: the driver's client and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: ClientWrapper,
+    pub(crate) link: Arc<Link>,
+}
+
+/// The state of one connection, shared by its task, its holder and its pool.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) node: NodeIndex,
+    pub(crate) generation: u64,
+    pub(crate) access: Access,
+    created: Instant,
+    /// Closed when idle past this age.
+    lifetime: Duration,
+    /// Milliseconds after `created` of the last return to the pool.
+    last_used: AtomicU64,
+    /// Operations sent and not yet answered.
+    in_flight: AtomicU32,
+    /// Not to be lent again.
+    tainted: AtomicBool,
+    /// The driver's client was lent: what was done with it was not seen.
+    lent_raw: AtomicBool,
+    /// Statements prepared or looked up; see `Lease::prepare`.
+    lookups: AtomicU32,
+    /// Warnings received.
+    warnings: AtomicU32,
+    /// `in_hot_standby`: see [`Role`].
+    role: AtomicU8,
+    /// Whether the server says that the session's transactions start read-only.
+    read_only: AtomicBool,
+    /// The FATAL that ended the connection.
+    fatal: OnceLock<SqlState>,
+    task: OnceLock<AbortHandle>,
+    signals: SignalSender,
+}
+
+const ROLE_UNKNOWN: u8 = 0;
+const ROLE_PRIMARY: u8 = 1;
+const ROLE_STANDBY: u8 = 2;
+
+impl Link {
+    pub(super) fn new(
+        node: NodeIndex,
+        generation: u64,
+        access: Access,
+        lifetime: Duration,
+        signals: SignalSender,
+    ) -> Self {
+        Link {
+            node,
+            generation,
+            access,
+            created: Instant::now(),
+            lifetime,
+            last_used: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            tainted: AtomicBool::new(false),
+            lent_raw: AtomicBool::new(false),
+            lookups: AtomicU32::new(0),
+            warnings: AtomicU32::new(0),
+            role: AtomicU8::new(ROLE_UNKNOWN),
+            read_only: AtomicBool::new(false),
+            fatal: OnceLock::new(),
+            task: OnceLock::new(),
+            signals,
+        }
+    }
+
+    /// Reports something to the monitor.
+    pub(super) fn signal(&self, signal: Signal) {
+        self.signals.send(self.node, self.generation, signal);
+    }
+
+    /// Ends the connection now: whoever waits on it gets an error at once.
+    pub(super) fn interrupt(&self) {
+        self.taint();
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    /// Keeps the connection from being lent again.
+    pub(super) fn taint(&self) {
+        self.tainted.store(true, Ordering::Release);
+    }
+
+    /// Counts an operation as sent. It stays in flight until [`answered`](Self::answered), also
+    /// when its future is dropped.
+    pub(super) fn sent(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn answered(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether the connection may go back into its pool.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_busy() && !self.tainted.load(Ordering::Acquire) && self.keeps_access()
+    }
+
+    pub(super) fn lend_raw(&self) {
+        self.lent_raw.store(true, Ordering::Release);
+    }
+
+    /// Whether the driver's client was lent since the last call.
+    pub(super) fn take_lent_raw(&self) -> bool {
+        self.lent_raw.load(Ordering::Acquire) && self.lent_raw.swap(false, Ordering::AcqRel)
+    }
+
+    /// A reading session that was made writable is not lent again.
+    fn keeps_access(&self) -> bool {
+        self.access == Access::Write || self.read_only.load(Ordering::Acquire)
+    }
+
+    /// The number of warnings so far. One that arrives between COMMIT and its answer says that
+    /// durability is unknown, in whatever language.
+    pub(crate) fn warnings(&self) -> u32 {
+        self.warnings.load(Ordering::Acquire)
+    }
+
+    /// The error code of the FATAL that ended the connection, if one did.
+    pub(super) fn fatal(&self) -> Option<SqlState> {
+        self.fatal.get().copied()
+    }
+
+    /// Every 256th call answers true: time to look at the size of the statement cache.
+    pub(super) fn cache_check_due(&self) -> bool {
+        self.lookups.fetch_add(1, Ordering::Relaxed) % 256 == 255
+    }
+
+    pub(super) fn returned(&self) {
+        self.last_used
+            .store(self.age().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        self.age().saturating_sub(Duration::from_millis(
+            self.last_used.load(Ordering::Relaxed),
+        ))
+    }
+
+    pub(super) fn is_old(&self) -> bool {
+        self.age() >= self.lifetime
+    }
+
+    fn age(&self) -> Duration {
+        self.created.elapsed()
+    }
+
+    fn notice(&self, notice: &tokio_postgres::error::DbError) {
+        use tokio_postgres::error::Severity;
+        // By severity, never by text, which is translated. A proxy's own messages carry no parsed
+        // severity; those count as warnings when they are spelt as one.
+        let warning = match notice.parsed_severity() {
+            Some(severity) => severity == Severity::Warning,
+            None => notice.severity() == "WARNING",
+        };
+        if warning {
+            self.warnings.fetch_add(1, Ordering::AcqRel);
+        }
+        // An immediate stop announces itself by a notice and then hangs up.
+        let code = SqlState::new(notice.code().code());
+        if code.is_some_and(|code| code.meaning() == Meaning::Terminated) {
+            self.signal(Signal::Terminated);
+        }
+    }
+
+    fn observe<S, T>(&self, connection: &tokio_postgres::Connection<S, T>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let role = match connection.parameter("in_hot_standby") {
+            Some("on") => ROLE_STANDBY,
+            Some("off") => ROLE_PRIMARY,
+            _ => ROLE_UNKNOWN,
+        };
+        if role != ROLE_UNKNOWN {
+            let before = self.role.swap(role, Ordering::AcqRel);
+            if before != ROLE_UNKNOWN && before != role {
+                self.signal(Signal::Role {
+                    standby: role == ROLE_STANDBY,
+                });
+            }
+        }
+        let read_only = connection.parameter("default_transaction_read_only") == Some("on");
+        self.read_only.store(read_only, Ordering::Release);
+    }
+
+    fn ended(&self, error: Option<&tokio_postgres::Error>) {
+        self.taint();
+        let code = error
+            .and_then(tokio_postgres::Error::code)
+            .and_then(|code| SqlState::new(code.code()));
+        match code {
+            Some(code) => {
+                let _ = self.fatal.set(code);
+                if code.meaning() == Meaning::Terminated {
+                    self.signal(Signal::Terminated);
+                }
+            }
+            None if error.is_some() => self.signal(Signal::Lost),
+            None => {}
+        }
+    }
+
+    /// Starts the task that owns the connection.
+    ///
+    /// Messages that answer no query (notices, the FATAL that ends an idle session) and changed
+    /// parameters are seen here only: a parameter's change is never returned by `poll_message`, so
+    /// it is looked up after each poll.
+    pub(super) fn spawn<S, T>(
+        self: &Arc<Self>,
+        mut connection: tokio_postgres::Connection<S, T>,
+    ) -> tokio::task::JoinHandle<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let link = Arc::clone(self);
+        link.observe(&connection);
+        let task = tokio::spawn(async move {
+            let end = poll_fn(|cx| {
+                loop {
+                    match connection.poll_message(cx) {
+                        Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
+                        Poll::Ready(Some(Ok(_))) => {}
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
+                        Poll::Ready(None) => return Poll::Ready(None),
+                        Poll::Pending => {
+                            link.observe(&connection);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            })
+            .await;
+            link.ended(end.as_ref());
+        });
+        let _ = self.task.set(task.abort_handle());
+        task
+    }
+}

@@ -1,0 +1,332 @@
+//! The pools of one node: one for reading, one for writing, with a common generation.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::fault::Fault;
+use super::lease::{Lease, Stamp};
+use super::link::{Connection, Link};
+use super::manager::Manager;
+use super::{Access, Connector, Signal};
+use crate::config::{Config, PoolSettings};
+use crate::error::{Error, ErrorKind, Label, Phase, Result};
+use crate::id::{ClusterId, SystemId};
+
+/// Connections of one node that may be in the making at once.
+const CONNECTING: usize = 2;
+
+type Pool = deadpool::managed::Pool<Manager>;
+
+/// What a node's pools and their connections share.
+pub(super) struct NodeShared {
+    pub(super) connector: Connector,
+    pub(super) connecting: Semaphore,
+    cluster: ClusterId,
+    generation: AtomicU64,
+    /// The expected system identifier; 0 while it is not known.
+    system: AtomicU64,
+    links: Mutex<Vec<Weak<Link>>>,
+}
+
+/// The pools of one node.
+pub(crate) struct NodePool {
+    shared: Arc<NodeShared>,
+    read: Pool,
+    write: Pool,
+    waiting: AtomicUsize,
+    settings: PoolSettings,
+}
+
+/// How full a node's pools are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct PoolStatus {
+    /// Connections open for reading.
+    pub read: usize,
+    /// Connections open for writing.
+    pub write: usize,
+    /// Connections lent, of both kinds.
+    pub lent: usize,
+    /// Callers waiting for one.
+    pub waiting: usize,
+}
+
+impl NodeShared {
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Remembers a connection for the day when all have to be interrupted.
+    pub(super) fn register(&self, link: &Arc<Link>) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(link));
+    }
+
+    /// Checks that the server at the other end is the configured shard of the configured cluster.
+    pub(super) async fn greet(&self, connection: &Connection) -> Result<()> {
+        const WHO: &str = "SELECT i.cluster, i.shard, c.system_identifier \
+                           FROM pgshard.identity i, pg_catalog.pg_control_system() c";
+        let Connection { client, link } = connection;
+        let answer = tokio::time::timeout(self.connector.timeout(), client.query_typed(WHO, &[]))
+            .await
+            .map_err(|_| {
+                link.signal(Signal::TimedOut);
+                self.connector.locate(
+                    Error::new(
+                        ErrorKind::Timeout,
+                        "connected, but the server does not answer",
+                    )
+                    .with_label(Label::NOT_SENT)
+                    .with_label(Label::RETRYABLE)
+                    .in_phase(Phase::Connect),
+                )
+            })?;
+        let rows = answer.map_err(|error| {
+            let error = Fault::of(error, Phase::Connect).report(link);
+            self.connector
+                .locate(not_installed(error).with_label(Label::NOT_SENT))
+        })?;
+        let foreign = |message: String| {
+            link.signal(Signal::WrongIdentity);
+            self.connector.locate(
+                Error::new(ErrorKind::WrongNode, message)
+                    .with_label(Label::NOT_SENT)
+                    .in_phase(Phase::Connect),
+            )
+        };
+        let [row] = rows.as_slice() else {
+            return Err(foreign(
+                "pgshard.identity is empty: run `shardctl install`".into(),
+            ));
+        };
+        let column = |index| row.try_get::<_, &str>(index).unwrap_or_default();
+        let (cluster, shard) = (column(0), column(1));
+        if cluster != self.cluster.as_str() || shard != self.connector.shard().as_str() {
+            return Err(foreign(format!(
+                "the server is shard {shard:?} of cluster {cluster:?}, not shard \"{}\" of \
+                 \"{}\": correct the node's host and port",
+                self.connector.shard(),
+                self.cluster
+            )));
+        }
+        let system = row.try_get::<_, i64>(2).unwrap_or_default() as u64;
+        let expected = self.system.load(Ordering::Acquire);
+        if expected != 0 && system != expected {
+            return Err(foreign(format!(
+                "the server's system identifier is {system}, its shard's is {expected}: it is \
+                 not a copy of this shard"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A missing schema is the most common mistake of a first start: say so.
+pub(crate) fn not_installed(error: Error) -> Error {
+    use crate::sqlstate::{Meaning, SqlState};
+    match error.sqlstate().map(SqlState::meaning) {
+        Some(Meaning::NoObject) => Error::new(
+            ErrorKind::WrongNode,
+            "the database has no schema `pgshard`: run `shardctl install`",
+        )
+        .in_phase(error.phase())
+        .with_source(error),
+        _ => error,
+    }
+}
+
+impl NodePool {
+    pub(crate) fn new(config: &Config, connector: Connector) -> Result<Self> {
+        let shared = Arc::new(NodeShared {
+            connector,
+            connecting: Semaphore::new(CONNECTING),
+            cluster: config.cluster,
+            generation: AtomicU64::new(1),
+            system: AtomicU64::new(0),
+            links: Mutex::new(Vec::new()),
+        });
+        let pool = |access| {
+            let manager = Manager {
+                node: Arc::clone(&shared),
+                access,
+                check_after_idle: config.pool.check_after_idle,
+            };
+            Pool::builder(manager)
+                .config(PoolConfig {
+                    max_size: config.pool.max_size,
+                    queue_mode: QueueMode::Lifo,
+                    ..PoolConfig::default()
+                })
+                .runtime(deadpool::Runtime::Tokio1)
+                .build()
+                .map_err(|error| Error::config("cannot build a pool").with_source(error))
+        };
+        Ok(NodePool {
+            read: pool(Access::Read)?,
+            write: pool(Access::Write)?,
+            waiting: AtomicUsize::new(0),
+            settings: config.pool.clone(),
+            shared,
+        })
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.shared.connector
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.generation()
+    }
+
+    /// From now on only servers with this identifier are talked to.
+    pub(crate) fn expect_system(&self, system: SystemId) {
+        self.shared.system.store(system.0, Ordering::Release);
+    }
+
+    /// Lends a connection, waiting until the deadline at most.
+    pub(crate) async fn lease(
+        &self,
+        access: Access,
+        deadline: Instant,
+        stamp: Stamp,
+    ) -> Result<Lease> {
+        let pool = match access {
+            Access::Read => &self.read,
+            Access::Write => &self.write,
+        };
+        match timeout_at(deadline, self.checkout(pool)).await {
+            Ok(Ok(object)) => Ok(Lease::new(object, stamp)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(self.shared.connector.locate(
+                Error::new(
+                    ErrorKind::Timeout,
+                    "no connection became free in time (timeouts.checkout): the pool is too \
+                     small for the load, or the node does not answer",
+                )
+                .with_label(Label::NOT_SENT)
+                .with_label(Label::RETRYABLE)
+                .with_label(Label::OVERLOAD)
+                .in_phase(Phase::Checkout),
+            )),
+        }
+    }
+
+    async fn checkout(&self, pool: &Pool) -> Result<Object<Manager>> {
+        use deadpool::managed::Timeouts;
+        const AT_ONCE: Timeouts = Timeouts {
+            wait: Some(Duration::ZERO),
+            create: None,
+            recycle: None,
+        };
+        const PATIENT: Timeouts = Timeouts {
+            wait: None,
+            create: None,
+            recycle: None,
+        };
+        let outcome = match pool.timeout_get(&AT_ONCE).await {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                let _place = self.queue()?;
+                pool.timeout_get(&PATIENT).await
+            }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            other => self.shared.connector.locate(
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "the pool is closed: the client was shut down",
+                )
+                .with_label(Label::NOT_SENT)
+                .in_phase(Phase::Checkout)
+                .with_source(other),
+            ),
+        })
+    }
+
+    /// A place in the bounded queue, given back on drop.
+    fn queue(&self) -> Result<Place<'_>> {
+        let place = Place(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.settings.max_waiting {
+            return Err(self.shared.connector.locate(
+                Error::new(
+                    ErrorKind::Overloaded,
+                    format!(
+                        "{} callers wait for a connection already (pool.max_waiting)",
+                        self.settings.max_waiting
+                    ),
+                )
+                .with_label(Label::NOT_SENT)
+                .with_label(Label::OVERLOAD)
+                .with_label(Label::RETRYABLE)
+                .in_phase(Phase::Checkout),
+            ));
+        }
+        Ok(place)
+    }
+
+    /// Starts a new generation: idle connections are closed, and lent ones are interrupted, or
+    /// discarded when they come back.
+    pub(crate) fn clear(&self, interrupt: bool) {
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        for pool in [&self.read, &self.write] {
+            pool.retain(|_, _| false);
+        }
+        let links = std::mem::take(
+            &mut *self
+                .shared
+                .links
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for link in links.iter().filter_map(Weak::upgrade) {
+            if interrupt {
+                link.interrupt()
+            } else {
+                link.taint()
+            }
+        }
+    }
+
+    /// Closes idle connections that are too old or were idle for too long.
+    pub(crate) fn reap(&self) {
+        for pool in [&self.read, &self.write] {
+            pool.retain(|connection, _| {
+                !connection.link.is_old()
+                    && connection.link.idle() < self.settings.idle_timeout
+                    && !connection.client.is_closed()
+            });
+        }
+    }
+
+    /// Lends nothing more, closes idle connections and interrupts those in use.
+    pub(crate) fn close(&self) {
+        for pool in [&self.read, &self.write] {
+            pool.close();
+        }
+        self.clear(true);
+    }
+
+    pub(crate) fn status(&self) -> PoolStatus {
+        let (read, write) = (self.read.status(), self.write.status());
+        PoolStatus {
+            read: read.size,
+            write: write.size,
+            lent: (read.size + write.size).saturating_sub(read.available + write.available),
+            waiting: self.waiting.load(Ordering::Acquire),
+        }
+    }
+}
+
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
