@@ -1,15 +1,37 @@
 //! What a key is.
 
+use std::fmt;
+use std::str::FromStr;
+
 use uuid::Uuid;
 
 use crate::id::CustomerId;
 
 /// A value that a cluster is sharded by.
 ///
+/// A service gives each kind of key a type of its own, so that an account's number cannot be
+/// passed where a customer's is meant:
+///
 /// ```
 /// use pgshard::routing::{Key, KeyRef};
-/// let id = pgshard::CustomerId(uuid::Uuid::nil());
-/// assert_eq!(id.key(), KeyRef::Uuid(uuid::Uuid::nil()));
+///
+/// struct MerchantId(uuid::Uuid);
+///
+/// impl Key for MerchantId {
+///     fn key(&self) -> KeyRef<'_> {
+///         KeyRef::Uuid(self.0)
+///     }
+/// }
+///
+/// struct Tenant(String);
+///
+/// impl Key for Tenant {
+///     fn key(&self) -> KeyRef<'_> {
+///         KeyRef::Text(&self.0)
+///     }
+/// }
+///
+/// assert_eq!(Tenant("acme".into()).key(), KeyRef::Text("acme"));
 /// ```
 pub trait Key {
     /// The value, as the type that PostgreSQL hashes.
@@ -25,6 +47,73 @@ pub enum KeyRef<'a> {
     BigInt(i64),
     /// A `text` column with a deterministic collation.
     Text(&'a str),
+}
+
+impl KeyRef<'_> {
+    /// The type of the column.
+    pub fn key_type(&self) -> KeyType {
+        match self {
+            KeyRef::Uuid(_) => KeyType::Uuid,
+            KeyRef::BigInt(_) => KeyType::BigInt,
+            KeyRef::Text(_) => KeyType::Text,
+        }
+    }
+}
+
+impl fmt::Display for KeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyRef::Uuid(id) => id.fmt(f),
+            KeyRef::BigInt(value) => value.fmt(f),
+            KeyRef::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// The type of the key column, the same for all sharded tables of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    /// `uuid`.
+    Uuid,
+    /// `bigint`.
+    BigInt,
+    /// `text` with a deterministic collation: equal texts must have equal bytes.
+    Text,
+}
+
+impl KeyType {
+    /// The type's name in SQL and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyType::Uuid => "uuid",
+            KeyType::BigInt => "bigint",
+            KeyType::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The text is not the type of a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a type of keys: use \"uuid\", \"bigint\" or \"text\"")]
+pub struct UnknownKeyType(pub String);
+
+impl FromStr for KeyType {
+    type Err = UnknownKeyType;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "uuid" => Ok(KeyType::Uuid),
+            "bigint" => Ok(KeyType::BigInt),
+            "text" => Ok(KeyType::Text),
+            _ => Err(UnknownKeyType(text.to_owned())),
+        }
+    }
 }
 
 impl Key for CustomerId {
@@ -45,6 +134,14 @@ impl Key for i64 {
     #[inline]
     fn key(&self) -> KeyRef<'_> {
         KeyRef::BigInt(*self)
+    }
+}
+
+/// An `integer` column hashes as the same number in a `bigint` column.
+impl Key for i32 {
+    #[inline]
+    fn key(&self) -> KeyRef<'_> {
+        KeyRef::BigInt(i64::from(*self))
     }
 }
 

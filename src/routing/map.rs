@@ -1,9 +1,14 @@
 //! The shard map.
 
-use crate::error::Result;
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Bucket, MapVersion, ShardIndex};
 
-use super::Key;
+use super::builder::ShardMapBuilder;
+use super::hash::{pg, prefix, xxh3};
+use super::pins::Pins;
+use super::{HashFunction, Key, KeyRef, KeyType, Pin};
 
 /// Where a key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,31 +19,145 @@ pub struct Location {
     pub shard: ShardIndex,
 }
 
-/// Bucket → shard, with a version.
-#[derive(Clone, Debug)]
+/// Bucket → shard, with the hash that makes a key a bucket, and a version.
+///
+/// It is checked when it is built and never changes: every bucket has an owner, every owner
+/// exists.
+#[derive(Clone)]
 pub struct ShardMap {
-    version: MapVersion,
-    owners: Box<[ShardIndex]>,
+    pub(super) hash: HashFunction,
+    pub(super) key_type: KeyType,
+    pub(super) version: MapVersion,
+    pub(super) shards: u16,
+    pub(super) owners: Box<[ShardIndex]>,
+    pub(super) pins: Option<Pins>,
 }
 
 impl ShardMap {
+    /// Starts a map; see [`ShardMapBuilder`].
+    pub fn builder(hash: HashFunction, key_type: KeyType) -> ShardMapBuilder {
+        ShardMapBuilder::new(hash, key_type)
+    }
+
+    /// Where a key lives. Takes no lock and does not allocate, unless it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Unroutable`](ErrorKind::Unroutable) if the key is not of the map's [type](Self::key_type),
+    /// or if the hash refuses it ([`Negative::Error`](super::Negative::Error)).
+    #[inline]
+    pub fn locate<K: Key + ?Sized>(&self, key: &K) -> Result<Location> {
+        let key = key.key();
+        if let Some(pins) = &self.pins
+            && let Some(place) = pins.find(key)
+        {
+            return Ok(place);
+        }
+        match self.bucket(key) {
+            Some((bucket, shard)) => Ok(Location {
+                bucket: Bucket(bucket),
+                shard,
+            }),
+            None => Err(self.unroutable(key)),
+        }
+    }
+
+    #[inline]
+    fn bucket(&self, key: KeyRef<'_>) -> Option<(u32, ShardIndex)> {
+        let hash = match (self.hash, self.key_type, key) {
+            (HashFunction::Pg, KeyType::Uuid, KeyRef::Uuid(id)) => pg::uuid(id),
+            (HashFunction::Pg, KeyType::BigInt, KeyRef::BigInt(value)) => pg::bigint(value),
+            (HashFunction::Pg, KeyType::Text, KeyRef::Text(text)) => pg::text(text),
+            (HashFunction::Xxh3, KeyType::Uuid, KeyRef::Uuid(id)) => xxh3::uuid(id),
+            (HashFunction::Xxh3, KeyType::BigInt, KeyRef::BigInt(value)) => xxh3::bigint(value),
+            (HashFunction::UuidPrefix { modulus, negative }, _, KeyRef::Uuid(id)) => {
+                let bucket = prefix::uuid(id, modulus, negative)?;
+                return Some((bucket, *self.owners.get(bucket as usize)?));
+            }
+            _ => return None,
+        };
+        // The number of buckets is a power of two, at most MAX_BUCKETS.
+        let bucket = hash as usize & self.owners.len().wrapping_sub(1);
+        Some((bucket as u32, *self.owners.get(bucket)?))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unroutable(&self, key: KeyRef<'_>) -> Error {
+        let message = if key.key_type() != self.key_type {
+            format!(
+                "the key {:?} is of type {}, but the cluster is sharded by {}: pass a key of that \
+                 type",
+                key.to_string(),
+                key.key_type(),
+                self.key_type
+            )
+        } else {
+            format!(
+                "the key {key} has a negative remainder, which {} refuses: set `negative` to the \
+                 rule by which the existing rows were placed",
+                self.hash
+            )
+        };
+        Error::new(ErrorKind::Unroutable, message)
+            .with_label(Label::NOT_SENT)
+            .in_phase(Phase::Route)
+    }
+
+    /// The hash function.
+    pub fn hash(&self) -> HashFunction {
+        self.hash
+    }
+
+    /// The type of the keys.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
     /// The version, compared with each shard's at the start of a write.
     pub fn version(&self) -> MapVersion {
         self.version
     }
 
+    /// The number of shards.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
     /// The number of buckets.
     pub fn buckets(&self) -> u32 {
+        // At most MAX_BUCKETS.
         self.owners.len() as u32
     }
 
-    /// Where a key lives.
-    pub fn locate<K: Key + ?Sized>(&self, key: &K) -> Result<Location> {
-        let _ = key.key();
-        let bucket = Bucket(0);
-        Ok(Location {
-            bucket,
-            shard: self.owners[0],
-        })
+    /// The owner of a bucket; `None` if there is no such bucket.
+    pub fn owner(&self, bucket: Bucket) -> Option<ShardIndex> {
+        self.owners.get(bucket.0 as usize).copied()
+    }
+
+    /// The buckets that a shard owns, ascending.
+    pub fn buckets_of(&self, shard: ShardIndex) -> impl Iterator<Item = Bucket> + '_ {
+        (0..)
+            .zip(&self.owners)
+            .filter(move |(_, owner)| **owner == shard)
+            .map(|(bucket, _)| Bucket(bucket))
+    }
+
+    /// The keys that were placed by hand, ascending.
+    pub fn pins(&self) -> impl Iterator<Item = Pin<'_>> + '_ {
+        self.pins.iter().flat_map(Pins::iter)
+    }
+}
+
+impl fmt::Debug for ShardMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardMap")
+            .field("hash", &self.hash)
+            .field("key_type", &self.key_type)
+            .field("version", &self.version)
+            .field("shards", &self.shards)
+            .field("buckets", &self.buckets())
+            .field("pins", &self.pins().count())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,8 @@
+-- 64-bit arithmetic that wraps, on signed bigints, by way of numeric.
+CREATE OR REPLACE FUNCTION pgshard.u64(value bigint) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN value < 0 THEN value + 18446744073709551616 ELSE value END;
+CREATE OR REPLACE FUNCTION pgshard.i64(value numeric) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (mod(mod(value, 18446744073709551616) + 27670116110564327424, 18446744073709551616)
+            - 9223372036854775808)::bigint;
