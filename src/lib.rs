@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod id;
 pub mod observe;
+pub mod ops;
 pub mod pool;
 mod random;
 pub mod routing;

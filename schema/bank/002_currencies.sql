@@ -3,6 +3,6 @@ INSERT INTO public.currencies (currency, name) VALUES
     ('CHF', 'Swiss franc'),
     ('EUR', 'Euro'),
     ('GBP', 'Pound sterling'),
-    ('JPY', 'Japanese yen'),
+    ('DKK', 'Danish krone'),
     ('SEK', 'Swedish krona'),
     ('USD', 'United States dollar');

@@ -44,6 +44,11 @@ impl Fault {
         }
     }
 
+    /// The error, where no monitor wants to know.
+    pub(crate) fn into_error(self) -> Error {
+        self.error
+    }
+
     fn answered(answer: &DbError) -> Self {
         let code = SqlState::new(answer.code().code());
         let meaning = code.map_or(Meaning::Other, SqlState::meaning);

@@ -1,0 +1,11 @@
+//! What operators do to a cluster, each only when asked.
+//!
+//! [`install`] creates and upgrades the schema `pgshard` on every shard. Nothing else in the library
+//! issues DDL, and nothing calls it but the operator's own code or `shardctl`.
+
+pub mod install;
+
+pub(crate) mod session;
+pub(crate) mod writable;
+
+pub use session::Credentials;

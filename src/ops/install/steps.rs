@@ -1,0 +1,56 @@
+//! The steps that a shard's schema is built by, in order. A step that was released never changes;
+//! a change is a new step.
+
+/// The schema version that this library installs and needs.
+pub const SCHEMA_VERSION: i32 = 2;
+
+pub(super) struct Step {
+    pub(super) version: i32,
+    pub(super) what: &'static str,
+    pub(super) sql: &'static str,
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        what: "identity, reigns, gate, entry and exit of transactions",
+        sql: include_str!("../../../schema/pgshard/001_entry.sql"),
+    },
+    Step {
+        version: 2,
+        what: "ledger of idempotency keys",
+        sql: include_str!("../../../schema/pgshard/002_ledger.sql"),
+    },
+];
+
+/// Whether the text is the body of a function of one of the steps.
+pub(super) fn is_own_body(body: &str) -> bool {
+    STEPS
+        .iter()
+        .any(|step| step.sql.contains(&format!("$${body}$$")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_from_one() {
+        let versions: Vec<i32> = STEPS.iter().map(|step| step.version).collect();
+        assert_eq!(versions, (1..=SCHEMA_VERSION).collect::<Vec<_>>());
+    }
+
+    /// A step runs inside the installer's transaction and must not end it.
+    #[test]
+    fn steps_do_not_control_transactions() {
+        for step in STEPS {
+            for line in step.sql.lines() {
+                let word = line.split([' ', ';']).next().unwrap_or_default();
+                assert!(
+                    !["COMMIT", "ROLLBACK", "SAVEPOINT", "START"].contains(&word),
+                    "{line}"
+                );
+            }
+        }
+    }
+}
