@@ -3,6 +3,8 @@
 pub mod config;
 pub mod error;
 pub mod id;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod observe;
 pub mod ops;
 pub mod pool;

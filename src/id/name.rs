@@ -82,6 +82,12 @@ macro_rules! name {
             }
         }
 
+        impl AsRef<str> for $Type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
         impl FromStr for $Type {
             type Err = InvalidName;
 

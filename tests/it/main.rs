@@ -1,1 +1,4 @@
 //! The integration tests: one binary, one hazard a file.
+
+mod local_nodes;
+mod support;

@@ -1,0 +1,37 @@
+//! Local clusters: real PostgreSQL primaries and streaming replicas on loopback.
+//!
+//! [`LocalCluster::start`] makes one, from `initdb` and `pg_basebackup`; its methods then break it
+//! as a machine room would: kill, pause, promote, rejoin. Tests, benches, the demo and
+//! `shardctl dev` all use this launcher.
+//!
+//! The process that starts a cluster is the direct parent of its servers. When that process ends,
+//! however it ends, the kernel tells the servers to stop; what is left on disk is removed by the
+//! next process that starts a cluster. Started by root, the servers run as the user `postgres`,
+//! else `nobody`, because PostgreSQL refuses to run as root. Linux only.
+//!
+//! The settings favour speed over safety: `fsync` is off. Keep nothing here that matters.
+
+mod account;
+mod binaries;
+mod cluster;
+mod home;
+mod node;
+mod port;
+mod process;
+mod provision;
+mod replication;
+mod secrets;
+mod settings;
+mod shard;
+mod shmem;
+mod spawn;
+mod spec;
+mod state;
+mod sweep;
+mod wheel;
+
+pub use binaries::Binaries;
+pub use cluster::LocalCluster;
+pub use node::{LocalNode, NodeState};
+pub use shard::LocalShard;
+pub use spec::{LocalSpec, StopMode};

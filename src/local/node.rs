@@ -1,0 +1,364 @@
+//! One server: its files, its process, and how to start and end it.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{NodeId, ShardId};
+
+use super::account::Account;
+use super::binaries::Binaries;
+use super::port::ReservedPort;
+use super::spawn::{self, io_error, on_spawner};
+use super::spec::StopMode;
+use super::{process, shmem};
+
+/// How long a server may take to start or to stop on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of a local cluster.
+pub struct LocalNode {
+    id: NodeId,
+    shard: ShardId,
+    port: ReservedPort,
+    dir: PathBuf,
+    account: Account,
+    binaries: Binaries,
+    process: Mutex<Option<Process>>,
+}
+
+/// What a node's server is doing, as far as its processes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Its processes run.
+    Running,
+    /// Its processes are stopped by SIGSTOP.
+    Paused,
+    /// It has no processes.
+    Down,
+}
+
+struct Process {
+    postmaster: Pid,
+    ended: watch::Receiver<bool>,
+    paused: bool,
+}
+
+impl LocalNode {
+    pub(super) fn new(
+        id: NodeId,
+        shard: ShardId,
+        port: ReservedPort,
+        dir: PathBuf,
+        account: Account,
+        binaries: Binaries,
+    ) -> Self {
+        LocalNode {
+            id,
+            shard,
+            port,
+            dir,
+            account,
+            binaries,
+            process: Mutex::new(None),
+        }
+    }
+
+    /// The node's name.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The name of the node's shard.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The port on 127.0.0.1, which stays the node's own while its server is down.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The server's log.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// What the server is doing.
+    pub fn state(&self) -> NodeState {
+        match self.running() {
+            None => NodeState::Down,
+            Some((_, _, true)) => NodeState::Paused,
+            Some((_, _, false)) => NodeState::Running,
+        }
+    }
+
+    /// The postmaster's process id, if it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.running()
+            .map(|(postmaster, ..)| postmaster.as_raw().unsigned_abs())
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The password file of the server itself, which its user may read.
+    pub(super) fn passfile(&self) -> PathBuf {
+        self.dir.join("passfile")
+    }
+
+    pub(super) fn major(&self) -> u32 {
+        self.binaries.major()
+    }
+
+    /// A command of the server's user that ends with this process.
+    pub(super) fn command(&self, program: &str) -> std::process::Command {
+        let program = self.binaries.program(program);
+        spawn::command(&program, &self.account, &self.dir, Signal::SIGKILL)
+    }
+
+    /// Starts the server and waits until it accepts sessions.
+    pub(super) async fn start(&self) -> Result<()> {
+        if self.running().is_some() {
+            return Err(self.refused("is running already (resume it if it is paused)"));
+        }
+        let data = self.canonical_data()?;
+        // Sessions of a killed postmaster may still be ending.
+        process::kill_server(&data, None).await?;
+        let program = self.binaries.program("postgres");
+        let mut command = spawn::command(&program, &self.account, &self.dir, Signal::SIGQUIT);
+        command
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", &format!("port={}", self.port())])
+            .args(["-c", &format!("cluster_name={}", self.id)]);
+        // A group of its own: Ctrl-C in a terminal does not reach the servers before their
+        // launcher had its turn, and if the launcher dies while they are paused, the kernel wakes
+        // the orphaned group so that it can obey the signal to stop.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let log_error = |e| io_error(format!("cannot write {}", self.log_file().display()), e);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .map_err(log_error)?;
+        let copy = log.as_fd().try_clone_to_owned().map_err(log_error)?;
+        command.stdout(copy).stderr(log);
+        let mut child = on_spawner(move || command.spawn())
+            .await?
+            .map_err(|e| io_error(format!("cannot start {}", program.display()), e))?;
+        let postmaster = Pid::from_raw(child.id().cast_signed());
+        let (sender, ended) = watch::channel(false);
+        // Waits for its end, so that no zombie keeps the data directory's lock file valid.
+        std::thread::Builder::new()
+            .name(format!("pgshard-{}", self.id))
+            .spawn(move || {
+                let _ = child.wait();
+                let _ = sender.send(true);
+            })
+            .map_err(|e| io_error("cannot start a thread", e))?;
+        *self.process() = Some(Process {
+            postmaster,
+            ended,
+            paused: false,
+        });
+        self.wait_ready(&data, postmaster).await
+    }
+
+    async fn wait_ready(&self, data: &Path, postmaster: Pid) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_ready(data, postmaster) {
+            if self.running().is_none() {
+                return Err(self.failed(format!(
+                    "the server ended while it started: {}",
+                    self.log_tail()
+                )));
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed(format!(
+                    "the server does not accept sessions after {} s: {}",
+                    PATIENCE.as_secs(),
+                    self.log_tail()
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the server and waits until its processes are gone.
+    pub(super) async fn stop(&self, mode: StopMode, patience: Duration) -> Result<()> {
+        let Some((postmaster, mut ended, paused)) = self.running() else {
+            return Ok(());
+        };
+        if paused {
+            return Err(self.refused("is paused and cannot stop; resume or kill it"));
+        }
+        let _ = kill(postmaster, signal(mode));
+        let gone = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await;
+        if gone.is_err() {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "the server has not stopped after {} s; end its sessions, or stop it with \
+                     mode immediate",
+                    patience.as_secs()
+                ),
+            )
+            .on_shard(self.shard)
+            .on_node(self.id));
+        }
+        process::kill_server(&self.canonical_data()?, None).await
+    }
+
+    /// Kills every process of the server with SIGKILL and waits until they are gone.
+    pub(super) async fn kill(&self) -> Result<()> {
+        let data = self.canonical_data()?;
+        let Some((postmaster, mut ended, _)) = self.running() else {
+            return process::kill_server(&data, None).await;
+        };
+        process::kill_server(&data, Some(postmaster)).await?;
+        let _ = ended.wait_for(|ended| *ended).await;
+        Ok(())
+    }
+
+    /// Stops every process of the server with SIGSTOP. Pausing twice is no error.
+    pub(super) async fn pause(&self) -> Result<()> {
+        let (postmaster, ..) = self
+            .running()
+            .ok_or_else(|| self.refused("is not running"))?;
+        if let Some(process) = self.process().as_mut() {
+            process.paused = true;
+        }
+        process::freeze(&self.canonical_data()?, postmaster).await
+    }
+
+    /// Lets a paused server go on.
+    pub(super) async fn resume(&self) -> Result<()> {
+        let (postmaster, ..) = self
+            .running()
+            .ok_or_else(|| self.refused("is not running"))?;
+        process::thaw(&self.canonical_data()?, postmaster).await?;
+        if let Some(process) = self.process().as_mut() {
+            process.paused = false;
+        }
+        Ok(())
+    }
+
+    /// Asks the server to end at once, for use in a destructor.
+    pub(super) fn signal_end(&self) {
+        if let Some((postmaster, _, paused)) = self.running() {
+            let _ = kill(postmaster, Signal::SIGQUIT);
+            if paused && let Ok(data) = self.canonical_data() {
+                for pid in process::of_server(&data) {
+                    let _ = kill(pid, Signal::SIGCONT);
+                }
+            }
+        }
+    }
+
+    /// Waits for the end without a runtime.
+    pub(super) fn wait_end(&self, deadline: Instant) {
+        while self.running().is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Removes the data directory of a stopped server.
+    pub(super) fn clear(&self) -> Result<()> {
+        let data = self.data_dir();
+        shmem::remove_left_behind(&data);
+        match std::fs::remove_dir_all(&data) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error(format!("cannot remove {}", data.display()), e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The end of the server's log, for messages.
+    pub(super) fn log_tail(&self) -> String {
+        let text = std::fs::read(self.log_file()).unwrap_or_default();
+        spawn::tail(&String::from_utf8_lossy(&text))
+    }
+
+    pub(super) fn refused(&self, why: &str) -> Error {
+        Error::refused(format!("the node {why}"))
+            .on_shard(self.shard)
+            .on_node(self.id)
+    }
+
+    pub(super) fn failed(&self, why: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Io, why)
+            .on_shard(self.shard)
+            .on_node(self.id)
+    }
+
+    fn canonical_data(&self) -> Result<PathBuf> {
+        let data = self.data_dir();
+        data.canonicalize()
+            .map_err(|e| io_error(format!("cannot reach {}", data.display()), e))
+    }
+
+    fn running(&self) -> Option<(Pid, watch::Receiver<bool>, bool)> {
+        let process = self.process();
+        let process = process
+            .as_ref()
+            .filter(|process| !*process.ended.borrow())?;
+        Some((process.postmaster, process.ended.clone(), process.paused))
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for LocalNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalNode")
+            .field("id", &self.id)
+            .field("shard", &self.shard)
+            .field("port", &self.port())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+fn signal(mode: StopMode) -> Signal {
+    match mode {
+        StopMode::Fast => Signal::SIGINT,
+        StopMode::Immediate => Signal::SIGQUIT,
+        StopMode::Smart => Signal::SIGTERM,
+    }
+}
+
+/// Whether the lock file, if it is this postmaster's and not an older one's, says that sessions are
+/// accepted. Its first line is the process id, its eighth the status.
+fn is_ready(data: &Path, postmaster: Pid) -> bool {
+    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else {
+        return false;
+    };
+    let mut lines = text.lines();
+    lines.next().and_then(|line| line.trim().parse().ok()) == Some(postmaster.as_raw())
+        && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+}

@@ -1,0 +1,87 @@
+//! What a run remembers for the next one on the same directory.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+use super::binaries::Binaries;
+use super::secrets::write_private;
+use super::spawn::io_error;
+use super::spec::LocalSpec;
+
+/// The contents of `cluster.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The major version of the servers that made the data directories.
+    pub(super) major: u32,
+    pub(super) synchronous: bool,
+    pub(super) shards: Vec<SavedShard>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedShard {
+    /// The index of the node that is primary.
+    pub(super) primary: usize,
+    pub(super) ports: Vec<u16>,
+}
+
+impl State {
+    /// `None` if no cluster was made completely.
+    pub(super) fn read(file: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io_error(format!("cannot read {}", file.display()), e)),
+        };
+        serde_json::from_str(&text).map(Some).map_err(|e| {
+            Error::config(format!(
+                "{} is damaged ({e}); remove the directory and make the cluster anew",
+                file.display()
+            ))
+        })
+    }
+
+    /// Replaces the file in one step: a crash leaves the old contents or the new.
+    pub(super) fn write(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::config(format!("cannot write {}: {e}", file.display())))?;
+        let new = file.with_extension("new");
+        write_private(&new, &text)?;
+        std::fs::rename(&new, file)
+            .map_err(|e| io_error(format!("cannot write {}", file.display()), e))
+    }
+
+    /// Refuses to start another cluster than the one that is there.
+    pub(super) fn check(&self, spec: &LocalSpec, binaries: &Binaries) -> Result<()> {
+        let replicas = self.shards.first().map_or(1, |shard| shard.ports.len());
+        let replicas = replicas.saturating_sub(1);
+        let same = self.shards.len() == spec.shards
+            && replicas == spec.replicas
+            && self.synchronous == spec.synchronous;
+        if !same {
+            let kind = |synchronous| if synchronous { " synchronous" } else { "" };
+            return Err(Error::refused(format!(
+                "the directory holds a cluster of {} shards with {replicas}{} replicas each, and \
+                 {} with {}{} were asked for; ask for the same, or name another directory",
+                self.shards.len(),
+                kind(self.synchronous),
+                spec.shards,
+                spec.replicas,
+                kind(spec.synchronous),
+            )));
+        }
+        if self.major != binaries.major() {
+            return Err(Error::refused(format!(
+                "the directory was made by PostgreSQL {}, and {} holds version {}; name the \
+                 programs of version {} (--pg-bindir), or another directory",
+                self.major,
+                binaries.dir().display(),
+                binaries.major(),
+                self.major
+            )));
+        }
+        Ok(())
+    }
+}
