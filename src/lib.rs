@@ -12,6 +12,7 @@ mod random;
 pub mod routing;
 pub mod sql;
 pub mod sqlstate;
+pub mod topology;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Label, Result};
