@@ -1,8 +1,51 @@
 //! The configuration: `shards.toml`, checked before anything connects.
+//!
+//! [`Config::load`] reads the file, lays the environment over it and refuses what is wrong, all of
+//! it at once and with its line. Whoever holds a [`Config`] need not check it again.
+//!
+//! ```
+//! let text = r#"
+//!     cluster = "bank"
+//!     database = "bankdb"
+//!     user = "app"
+//!     [routing]
+//!     hash = "md5"
+//!     buckets = 1000
+//!     [[shard]]
+//!     id = "s0"
+//! "#;
+//! let error = pgshard::Config::parse(text, "shards.toml").unwrap_err().to_string();
+//! assert!(error.contains("shards.toml:6:12: `hash` is not a hash function"));
+//! assert!(error.contains("shards.toml:7:15: buckets is 1000: it must be a power of two"));
+//! assert!(error.contains("the shard s0 has no nodes: add a [[shard.node]]"));
+//! ```
 
+mod access;
+mod advice;
+mod duration;
+mod environment;
+mod layout;
+mod limits;
+mod load;
 mod model;
+mod nodes;
+mod pgpass;
+mod pins;
+mod problem;
+mod scalar;
+mod secret;
+mod settings;
+mod tables;
+mod text;
 
+pub use environment::Environment;
+pub use load::{Checked, Loader};
 pub use model::{
     Config, FailoverSettings, NodeConfig, PoolSettings, ShardConfig, ShardedTable, TableName,
     Timeouts, TlsConfig, TlsMode,
 };
+pub use problem::{Place, Problem, Severity};
+pub use settings::{Origin, Setting};
+
+#[cfg(test)]
+mod tests;

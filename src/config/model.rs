@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::id::{ClusterId, NodeId, ShardId};
+use crate::id::{ClusterId, NodeId, NodeIndex, ShardId, ShardIndex};
 use crate::routing::ShardMap;
 
 /// A cluster: how keys map to shards, where the shards' nodes are, and how to connect to them.
@@ -20,9 +20,11 @@ pub struct Config {
     pub user: String,
     /// The role's password, if it was given here, in the environment or in a password file.
     pub password: Option<SecretString>,
+    /// What connections call themselves in `pg_stat_activity`.
+    pub application_name: String,
     /// The schemas that unqualified names are looked up in, as `search_path` has them.
     pub search_path: String,
-    /// How connections are encrypted, unless a node says otherwise.
+    /// How connections are encrypted.
     pub tls: TlsConfig,
     /// Key → bucket → shard.
     pub map: ShardMap,
@@ -196,6 +198,33 @@ impl Default for FailoverSettings {
 }
 
 impl Config {
+    /// All nodes, in the order of the shards, with the position of each.
+    pub fn nodes(&self) -> impl Iterator<Item = (ShardIndex, NodeIndex, &NodeConfig)> {
+        (0..).zip(&self.shards).flat_map(|(shard, config)| {
+            (0..)
+                .zip(&config.nodes)
+                .map(move |(node, config)| (ShardIndex(shard), NodeIndex(node), config))
+        })
+    }
+
+    /// The shard at a position of the map.
+    pub fn shard_at(&self, index: ShardIndex) -> Option<&ShardConfig> {
+        self.shards.get(index.index())
+    }
+
+    /// A shard by its name, with its position.
+    pub fn shard(&self, id: ShardId) -> Option<(ShardIndex, &ShardConfig)> {
+        (0..)
+            .map(ShardIndex)
+            .zip(&self.shards)
+            .find(|(_, shard)| shard.id == id)
+    }
+
+    /// A node by its name, with its position.
+    pub fn node(&self, id: NodeId) -> Option<(ShardIndex, NodeIndex, &NodeConfig)> {
+        self.nodes().find(|(_, _, node)| node.id == id)
+    }
+
     /// How a node's connections are encrypted: as configured, else plaintext to loopback and to
     /// sockets, else verify-full.
     pub fn tls_mode(&self, node: &NodeConfig) -> TlsMode {
@@ -210,11 +239,14 @@ impl Config {
 impl NodeConfig {
     /// Whether the host is loopback or the directory of a Unix socket.
     pub fn is_local(&self) -> bool {
-        self.host.starts_with('/')
-            || self.host == "localhost"
-            || self
-                .host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback())
+        is_local(&self.host)
     }
+}
+
+pub(super) fn is_local(host: &str) -> bool {
+    host.starts_with('/')
+        || host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -69,7 +69,7 @@ impl Connector {
             database: config.database.clone(),
             user: config.user.clone(),
             password: node.password.clone().or_else(|| config.password.clone()),
-            application: format!("pgshard {}", config.cluster),
+            application: config.application_name.clone(),
             options: format!("{PINNED} -c search_path={search_path}"),
             timeout: config.timeouts.connect,
             lifetime: config.pool.max_lifetime,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use pgshard::Config;
+
 use crate::progress::Progress;
 use crate::render::{self, Output, Report};
 
@@ -19,6 +21,11 @@ impl Context {
     /// The configuration file: as given, else `shards.toml` in the current directory.
     pub(crate) fn config_path(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new("shards.toml"))
+    }
+
+    /// The checked configuration, with the environment over it and its secrets.
+    pub(crate) fn load(&self) -> pgshard::Result<Config> {
+        Config::load(self.config_path())
     }
 
     /// The form of results that was asked for.

@@ -1,0 +1,103 @@
+//! The environment: variables and the home directory, as values, so that tests bring their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Variables that `shardctl` and the tests read, and that are not settings.
+const NOT_SETTINGS: [&str; 2] = ["PGSHARD_LOG", "PGSHARD_TEST_"];
+
+/// The variables of an environment and its home directory.
+///
+/// Its `Debug` shows the names of the variables only.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    home: Option<PathBuf>,
+    only_named: bool,
+}
+
+impl Environment {
+    /// That of this process. Variables that are not UTF-8 are left out.
+    pub fn of_process() -> Self {
+        Environment {
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            home: std::env::home_dir(),
+            only_named: false,
+        }
+    }
+
+    /// One without a home directory and with these variables.
+    ///
+    /// ```
+    /// use pgshard::config::Environment;
+    /// let environment = Environment::with([("PGSHARD_USER", "app")]);
+    /// assert_eq!(environment.get("PGSHARD_USER"), Some("app"));
+    /// assert_eq!(environment.get("PGUSER"), None);
+    /// ```
+    pub fn with<N: Into<String>, V: Into<String>>(
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        Environment {
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            home: None,
+            only_named: false,
+        }
+    }
+
+    /// Sets the home directory, where `.pgpass` is.
+    pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {
+        self.home = Some(home.into());
+        self
+    }
+
+    /// A variable's value; an empty one counts as not set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Keeps the variables only for a file that names them (`password_env`): none overrides or
+    /// fills in a setting.
+    pub fn only_named(mut self) -> Self {
+        self.only_named = true;
+        self.home = None;
+        self
+    }
+
+    /// The value of a variable that is a setting.
+    pub(super) fn setting(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|_| !self.only_named)
+    }
+
+    pub(super) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The names that begin with `PGSHARD_` and could be meant as settings.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
+        self.variables
+            .keys()
+            .filter(|_| !self.only_named)
+            .map(String::as_str)
+            .filter(|name| name.starts_with("PGSHARD_"))
+            .filter(|name| !NOT_SETTINGS.iter().any(|other| name.starts_with(other)))
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment")
+            .field("variables", &self.variables.keys())
+            .field("home", &self.home)
+            .finish()
+    }
+}
