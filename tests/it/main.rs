@@ -1,4 +1,5 @@
 //! The integration tests: one binary, one hazard a file.
 
+mod local_crash;
 mod local_nodes;
 mod support;
