@@ -1,8 +1,11 @@
 //! Building a shard map, with every rule about one checked.
 
+use std::num::NonZeroU32;
+
 use crate::error::{Error, Result};
 use crate::id::{Bucket, MapVersion, ShardIndex};
 
+use super::map::Scheme;
 use super::pins::Pins;
 use super::{HashFunction, Key, KeyRef, KeyType, Location, ShardMap};
 
@@ -119,6 +122,7 @@ impl ShardMapBuilder {
     /// are no shards or more than buckets; a bucket or a pin belongs to a shard that does not
     /// exist; a key is pinned twice or is of another type; the version is less than 1.
     pub fn build(self) -> Result<ShardMap> {
+        let scheme = self.scheme()?;
         let buckets = self.checked_buckets()?;
         self.check_shards(buckets)?;
         if self.version.0 < 1 {
@@ -141,34 +145,45 @@ impl ShardMapBuilder {
             shards: self.shards,
             owners,
             pins: None,
+            scheme,
+            mask: buckets - 1,
         };
         map.pins = pins(&map, self.pins)?;
         Ok(map)
     }
 
+    fn scheme(&self) -> Result<Scheme> {
+        Ok(match (self.hash, self.key_type) {
+            (HashFunction::Pg, KeyType::Uuid) => Scheme::PgUuid,
+            (HashFunction::Pg, KeyType::BigInt) => Scheme::PgBigInt,
+            (HashFunction::Pg, KeyType::Text) => Scheme::PgText,
+            (HashFunction::Xxh3, KeyType::Uuid) => Scheme::Xxh3Uuid,
+            (HashFunction::Xxh3, KeyType::BigInt) => Scheme::Xxh3BigInt,
+            (HashFunction::UuidPrefix { modulus, negative }, KeyType::Uuid) => {
+                match NonZeroU32::new(modulus) {
+                    Some(modulus) if modulus.get() <= MAX_BUCKETS => {
+                        Scheme::Prefix(modulus, negative)
+                    }
+                    _ => {
+                        return Err(Error::config(format!(
+                            "the modulus is {modulus}: it must be between 1 and {MAX_BUCKETS}, \
+                             the one that the existing rows were placed by"
+                        )));
+                    }
+                }
+            }
+            (hash, key_type) => {
+                return Err(Error::config(format!(
+                    "hash \"{}\" does not take {key_type} keys: use hash \"pg\"",
+                    hash.name()
+                )));
+            }
+        })
+    }
+
     fn checked_buckets(&self) -> Result<u32> {
-        let (hash, key_type) = (self.hash.name(), self.key_type);
-        match (self.hash, key_type) {
-            (HashFunction::Pg, _) | (_, KeyType::Uuid) => {}
-            (HashFunction::Xxh3, KeyType::BigInt) => {}
-            (HashFunction::Xxh3, _) => {
-                return Err(Error::config(format!(
-                    "hash \"{hash}\" does not take {key_type} keys: use hash \"pg\""
-                )));
-            }
-            (HashFunction::UuidPrefix { .. }, _) => {
-                return Err(Error::config(format!(
-                    "hash \"{hash}\" takes uuid keys only, not {key_type}: use hash \"pg\""
-                )));
-            }
-        }
+        let hash = self.hash.name();
         if let HashFunction::UuidPrefix { modulus, .. } = self.hash {
-            if modulus == 0 || modulus > MAX_BUCKETS {
-                return Err(Error::config(format!(
-                    "the modulus is {modulus}: it must be between 1 and {MAX_BUCKETS}, the one \
-                     that the existing rows were placed by"
-                )));
-            }
             return match self.buckets {
                 Some(buckets) if buckets != modulus => Err(Error::config(format!(
                     "hash \"{hash}\" with modulus {modulus} has {modulus} buckets, not {buckets}: \

@@ -1,6 +1,7 @@
 //! The shard map.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Bucket, MapVersion, ShardIndex};
@@ -8,7 +9,7 @@ use crate::id::{Bucket, MapVersion, ShardIndex};
 use super::builder::ShardMapBuilder;
 use super::hash::{pg, prefix, xxh3};
 use super::pins::Pins;
-use super::{HashFunction, Key, KeyRef, KeyType, Pin};
+use super::{HashFunction, Key, KeyRef, KeyType, Negative, Pin};
 
 /// Where a key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,20 @@ pub struct ShardMap {
     pub(super) shards: u16,
     pub(super) owners: Box<[ShardIndex]>,
     pub(super) pins: Option<Pins>,
+    /// Hash and type of key in one, to be told apart by one comparison.
+    pub(super) scheme: Scheme,
+    /// The number of buckets less one, where it is a power of two.
+    pub(super) mask: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Scheme {
+    PgUuid,
+    PgBigInt,
+    PgText,
+    Xxh3Uuid,
+    Xxh3BigInt,
+    Prefix(NonZeroU32, Negative),
 }
 
 impl ShardMap {
@@ -45,45 +60,60 @@ impl ShardMap {
     ///
     /// [`Unroutable`](ErrorKind::Unroutable) if the key is not of the map's [type](Self::key_type),
     /// or if the hash refuses it ([`Negative::Error`](super::Negative::Error)).
-    #[inline]
+    #[inline(always)]
     pub fn locate<K: Key + ?Sized>(&self, key: &K) -> Result<Location> {
-        let key = key.key();
-        if let Some(pins) = &self.pins
-            && let Some(place) = pins.find(key)
+        if self.pins.is_some()
+            && let Some(place) = self.pinned(key)
         {
             return Ok(place);
         }
-        match self.bucket(key) {
-            Some((bucket, shard)) => Ok(Location {
+        if let Some(bucket) = self.bucket(key.key())
+            && let Some(shard) = self.owners.get(bucket as usize)
+        {
+            return Ok(Location {
                 bucket: Bucket(bucket),
-                shard,
-            }),
-            None => Err(self.unroutable(key)),
+                shard: *shard,
+            });
         }
+        Err(self.unroutable(key))
     }
 
-    #[inline]
-    fn bucket(&self, key: KeyRef<'_>) -> Option<(u32, ShardIndex)> {
-        let hash = match (self.hash, self.key_type, key) {
-            (HashFunction::Pg, KeyType::Uuid, KeyRef::Uuid(id)) => pg::uuid(id),
-            (HashFunction::Pg, KeyType::BigInt, KeyRef::BigInt(value)) => pg::bigint(value),
-            (HashFunction::Pg, KeyType::Text, KeyRef::Text(text)) => pg::text(text),
-            (HashFunction::Xxh3, KeyType::Uuid, KeyRef::Uuid(id)) => xxh3::uuid(id),
-            (HashFunction::Xxh3, KeyType::BigInt, KeyRef::BigInt(value)) => xxh3::bigint(value),
-            (HashFunction::UuidPrefix { modulus, negative }, _, KeyRef::Uuid(id)) => {
-                let bucket = prefix::uuid(id, modulus, negative)?;
-                return Some((bucket, *self.owners.get(bucket as usize)?));
-            }
-            _ => return None,
+    // This and `unroutable` take the caller's key, not its `KeyRef`: a value whose address is taken
+    // does not stay in registers.
+    #[cold]
+    #[inline(never)]
+    fn pinned<K: Key + ?Sized>(&self, key: &K) -> Option<Location> {
+        self.pins.as_ref()?.find(key.key())
+    }
+
+    /// The bucket; `None` for a key that has none. Which arm of the outer match it is, is known
+    /// when a key type of the caller's is compiled: what is left is one comparison.
+    #[inline(always)]
+    fn bucket(&self, key: KeyRef<'_>) -> Option<u32> {
+        let hash = match key {
+            KeyRef::Uuid(id) => match self.scheme {
+                Scheme::PgUuid => pg::uuid(id),
+                Scheme::Xxh3Uuid => xxh3::uuid(id),
+                Scheme::Prefix(modulus, negative) => return prefix::uuid(id, modulus, negative),
+                _ => return None,
+            },
+            KeyRef::BigInt(value) => match self.scheme {
+                Scheme::PgBigInt => pg::bigint(value),
+                Scheme::Xxh3BigInt => xxh3::bigint(value),
+                _ => return None,
+            },
+            KeyRef::Text(text) => match self.scheme {
+                Scheme::PgText => pg::text(text),
+                _ => return None,
+            },
         };
-        // The number of buckets is a power of two, at most MAX_BUCKETS.
-        let bucket = hash as usize & self.owners.len().wrapping_sub(1);
-        Some((bucket as u32, *self.owners.get(bucket)?))
+        Some(hash as u32 & self.mask)
     }
 
     #[cold]
     #[inline(never)]
-    fn unroutable(&self, key: KeyRef<'_>) -> Error {
+    fn unroutable<K: Key + ?Sized>(&self, key: &K) -> Error {
+        let key = key.key();
         let message = if key.key_type() != self.key_type {
             format!(
                 "the key {:?} is of type {}, but the cluster is sharded by {}: pass a key of that \

@@ -12,32 +12,27 @@ pub(in crate::routing) const SEED: u64 = 0x7A5B_2236_7996_DCFD;
 pub(in crate::routing) const COMBINE: u64 = 0x49a0_f4dd_15e5_a8e3;
 
 /// The partition hash of a uuid; a bucket is its remainder, unsigned.
-#[inline]
+#[inline(always)]
 pub(in crate::routing) fn uuid(id: Uuid) -> u64 {
-    let n = id.as_u128();
-    // Words are read little-endian from the big-endian bytes.
-    let word = |shift: u32| ((n >> shift) as u32).swap_bytes();
-    let mut s = State::seeded(16);
-    s.a = s.a.wrapping_add(word(96));
-    s.b = s.b.wrapping_add(word(64));
-    s.c = s.c.wrapping_add(word(32));
+    let [first @ .., w0, w1, w2, w3] = *id.as_bytes();
+    let mut s = const { State::seeded(16) };
+    s.add(&first);
     s.mix();
-    s.a = s.a.wrapping_add(word(0));
+    s.a = s.a.wrapping_add(u32::from_le_bytes([w0, w1, w2, w3]));
     s.finish().wrapping_add(COMBINE)
 }
 
 /// The partition hash of a bigint; integer and smallint columns hash alike.
-#[inline]
+#[inline(always)]
 pub(in crate::routing) fn bigint(value: i64) -> u64 {
     let high = (value >> 32) as u32;
     let low = value as u32 ^ if value >= 0 { high } else { !high };
-    let mut s = State::seeded(4);
+    let mut s = const { State::seeded(4) };
     s.a = s.a.wrapping_add(low);
     s.finish().wrapping_add(COMBINE)
 }
 
 /// The partition hash of a text under a deterministic collation: of its bytes.
-#[inline]
 pub(in crate::routing) fn text(value: &str) -> u64 {
     bytes(value.as_bytes()).wrapping_add(COMBINE)
 }
@@ -69,8 +64,9 @@ struct State {
 }
 
 impl State {
+    /// Where the hash of so many bytes starts; the seed is always the same.
     #[inline]
-    fn seeded(len: u32) -> State {
+    const fn seeded(len: u32) -> State {
         let start = 0x9e37_79b9_u32.wrapping_add(len).wrapping_add(3_923_095);
         let mut s = State {
             a: start.wrapping_add((SEED >> 32) as u32),
@@ -81,7 +77,7 @@ impl State {
         s
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, block: &[u8; 12]) {
         let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = *block;
         self.a = self.a.wrapping_add(u32::from_le_bytes([a0, a1, a2, a3]));
@@ -89,8 +85,8 @@ impl State {
         self.c = self.c.wrapping_add(u32::from_le_bytes([c0, c1, c2, c3]));
     }
 
-    #[inline]
-    fn mix(&mut self) {
+    #[inline(always)]
+    const fn mix(&mut self) {
         let State { a, b, c } = self;
         *a = a.wrapping_sub(*c) ^ c.rotate_left(4);
         *c = c.wrapping_add(*b);
@@ -106,7 +102,7 @@ impl State {
         *b = b.wrapping_add(*a);
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(self) -> u64 {
         let State {
             mut a,

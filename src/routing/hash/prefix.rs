@@ -1,32 +1,28 @@
 //! The first 32 bits of a UUID, as an integer, by a modulus.
 
+use std::num::NonZeroU32;
+
 use uuid::Uuid;
 
 use super::Negative;
 
 /// The bucket; `None` for a negative remainder that the rule refuses.
-///
-/// The modulus is at least 1 and at most [`MAX_BUCKETS`](crate::routing::MAX_BUCKETS).
-#[inline]
-pub(in crate::routing) fn uuid(id: Uuid, modulus: u32, negative: Negative) -> Option<u32> {
+#[inline(always)]
+pub(in crate::routing) fn uuid(id: Uuid, modulus: NonZeroU32, negative: Negative) -> Option<u32> {
     let prefix = (id.as_u128() >> 96) as u32;
     if let Negative::Unsigned = negative {
-        return prefix.checked_rem(modulus);
+        return Some(prefix % modulus);
     }
-    // `int % int` truncates, as in Rust; i64 has room for i32::MIN.
-    let remainder = i64::from(prefix as i32).checked_rem(i64::from(modulus))?;
-    let bucket = match negative {
-        Negative::Error => remainder,
-        Negative::Abs => remainder.abs(),
-        _ => {
-            if remainder < 0 {
-                remainder + i64::from(modulus)
-            } else {
-                remainder
-            }
-        }
-    };
-    u32::try_from(bucket).ok()
+    // `int % int` truncates: the remainder of the absolute value, with the sign of the number.
+    let signed = prefix as i32;
+    let remainder = signed.unsigned_abs() % modulus;
+    if signed >= 0 || remainder == 0 || negative == Negative::Abs {
+        Some(remainder)
+    } else if negative == Negative::Floor {
+        Some(modulus.get() - remainder)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +42,7 @@ mod tests {
         ];
         for (prefix, modulus, error, abs, floor, unsigned) in cases {
             let id = Uuid::from_u128(u128::from(prefix) << 96 | 0xabcdef);
+            let modulus = NonZeroU32::new(modulus).unwrap();
             let case = format!("{prefix:x} mod {modulus}");
             assert_eq!(uuid(id, modulus, Negative::Error), error, "{case}");
             assert_eq!(uuid(id, modulus, Negative::Abs), Some(abs), "{case}");
