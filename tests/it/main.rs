@@ -2,4 +2,5 @@
 
 mod local_crash;
 mod local_nodes;
+mod routing_twin;
 mod support;
