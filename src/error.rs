@@ -72,6 +72,8 @@ pub enum ErrorKind {
     TransactionControl,
     /// The idempotency key was used before: with another request, too long ago, or was given up.
     Idempotency,
+    /// The caller's own closure gave up: see [`Error::abort`].
+    Application,
     /// A server or file operation of the tools failed.
     Io,
 }
@@ -122,6 +124,7 @@ impl ErrorKind {
             ErrorKind::CommitUnknown => "commit_unknown",
             ErrorKind::TransactionControl => "transaction_control",
             ErrorKind::Idempotency => "idempotency",
+            ErrorKind::Application => "application",
             ErrorKind::Io => "io",
         }
     }
@@ -150,6 +153,16 @@ impl Error {
     /// The library will not guess.
     pub fn refused(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::Refused, message)
+    }
+
+    /// The caller's own reason to roll a transaction back. It is never retried.
+    ///
+    /// ```
+    /// let error = pgshard::Error::abort("the balance is too low");
+    /// assert_eq!(error.kind(), pgshard::ErrorKind::Application);
+    /// ```
+    pub fn abort(reason: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Application, reason).in_phase(Phase::Execute)
     }
 
     /// Adds a label.

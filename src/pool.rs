@@ -7,7 +7,8 @@
 //! - `lease` is a connection lent to one caller, safe to drop at any moment;
 //! - `fault` turns the driver's errors into this crate's.
 //!
-//! The pool knows nothing of topology: it reports [`Signal`]s, and is told to clear itself.
+//! The pools know nothing of the machine that decides about the topology: they report hints, and are
+//! told to clear themselves.
 
 mod connector;
 mod fault;
@@ -15,7 +16,7 @@ mod lease;
 mod link;
 mod manager;
 mod node;
-mod signal;
+mod report;
 mod socket;
 mod tls;
 
@@ -27,7 +28,7 @@ pub(crate) use fault::Fault;
 pub(crate) use lease::Stamp;
 pub(crate) use link::Connection;
 pub(crate) use node::NodePool;
-pub(crate) use signal::{Signal, SignalSender};
+pub(crate) use report::{Report, ReportSender};
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

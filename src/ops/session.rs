@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use crate::config::{Config, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, NodeIndex, ShardId};
-use crate::pool::{Access, Connection, Connector, Dialer, Fault, SignalSender};
+use crate::pool::{Access, Connection, Connector, Dialer, Fault, ReportSender};
 use crate::sqlstate::{Meaning, SqlState};
 
 /// A role and its password, apart from the application's.
@@ -96,8 +96,8 @@ impl Session {
         config.password.clone_from(&role.password);
         let mut node = node.clone();
         node.password = None;
-        let (signals, _) = SignalSender::channel(1);
-        let connector = Connector::new(&config, shard, NodeIndex(0), &node, signals)?;
+        let (reports, _) = ReportSender::channel(1);
+        let connector = Connector::new(&config, shard, NodeIndex(0), &node, reports)?;
         let connection = connector
             .open(Dialer {
                 access: Access::Write,

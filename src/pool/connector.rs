@@ -14,10 +14,11 @@ use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::socket::Socket;
 use super::tls::Tls;
-use super::{Access, SignalSender};
+use super::{Access, ReportSender};
 use crate::config::{Config, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, NodeIndex, ShardId};
+use crate::topology::Hint;
 
 /// Every session starts with these, so that a value means the same on every node, whatever the
 /// server, the database or the role default to.
@@ -39,7 +40,7 @@ pub(crate) struct Connector {
     options: String,
     timeout: Duration,
     lifetime: Duration,
-    signals: SignalSender,
+    reports: ReportSender,
 }
 
 /// What an opened connection is for.
@@ -56,7 +57,7 @@ impl Connector {
         shard: ShardId,
         index: NodeIndex,
         node: &NodeConfig,
-        signals: SignalSender,
+        reports: ReportSender,
     ) -> Result<Self> {
         let search_path = config.search_path.replace('\\', "\\\\").replace(' ', "\\ ");
         Ok(Connector {
@@ -73,7 +74,7 @@ impl Connector {
             options: format!("{PINNED} -c search_path={search_path}"),
             timeout: config.timeouts.connect,
             lifetime: config.pool.max_lifetime,
-            signals,
+            reports,
         })
     }
 
@@ -97,13 +98,13 @@ impl Connector {
             dial.generation,
             dial.access,
             jittered(self.lifetime),
-            self.signals.clone(),
+            self.reports.clone(),
         ));
         let (client, task) = match timeout_at(deadline, self.handshake(&link)).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(self.failed(&link, error)),
             Err(_) => {
-                link.signal(super::Signal::TimedOut);
+                link.hint(Hint::TimedOut);
                 return Err(self.locate(
                     Error::new(
                         ErrorKind::Timeout,
@@ -213,7 +214,7 @@ impl Connector {
     fn failed(&self, link: &Link, error: OpenError) -> Error {
         let error = match error {
             OpenError::Socket(error) => {
-                link.signal(super::Signal::Refused);
+                link.hint(Hint::Refused);
                 Error::new(
                     ErrorKind::Connection,
                     format!("cannot connect to {}:{}: {error}", self.host, self.port),

@@ -6,14 +6,14 @@ use std::io;
 use tokio_postgres::error::{DbError, Severity};
 
 use super::link::Link;
-use super::signal::Signal;
 use crate::error::{Error, ErrorKind, Label, Phase};
 use crate::sqlstate::{Meaning, SqlState};
+use crate::topology::Hint;
 
 /// A driver's error, understood.
 pub(crate) struct Fault {
     error: Error,
-    signal: Option<Signal>,
+    hint: Option<Hint>,
     /// Whether the connection is of no more use.
     broken: bool,
 }
@@ -31,8 +31,8 @@ impl Fault {
 
     /// Tells the monitor and the pool what they need to know, and yields the error.
     pub(super) fn report(self, link: &Link) -> Error {
-        if let Some(signal) = self.signal {
-            link.signal(signal);
+        if let Some(hint) = self.hint {
+            link.hint(hint);
         }
         if self.broken {
             link.taint();
@@ -66,15 +66,15 @@ impl Fault {
             )
             .label(Label::FAILOVER)
             .label(Label::RETRYABLE)
-            .signal(Signal::ReadOnly),
+            .hint(Hint::ReadOnly),
             Meaning::Terminated => Fault::new(ErrorKind::Connection, text)
                 .label(Label::FAILOVER)
                 .label(Label::RETRYABLE)
-                .signal(Signal::Terminated),
+                .hint(Hint::Terminated),
             Meaning::Starting => Fault::new(ErrorKind::Connection, text)
                 .label(Label::FAILOVER)
                 .label(Label::RETRYABLE)
-                .signal(Signal::Lost),
+                .hint(Hint::ConnectionLost),
             Meaning::TooManyConnections => Fault::new(
                 ErrorKind::Overloaded,
                 format!("{text}: raise max_connections, or lower pool.max_size"),
@@ -83,7 +83,7 @@ impl Fault {
             .label(Label::RETRYABLE),
             Meaning::Connection => Fault::new(ErrorKind::Connection, text)
                 .label(Label::RETRYABLE)
-                .signal(Signal::Lost),
+                .hint(Hint::ConnectionLost),
             Meaning::Auth => Fault::new(
                 ErrorKind::Auth,
                 format!("{text}: check user, password and pg_hba.conf"),
@@ -98,12 +98,12 @@ impl Fault {
             Meaning::WrongReign => Fault::new(ErrorKind::Unavailable, text)
                 .label(Label::FAILOVER)
                 .label(Label::RETRYABLE)
-                .signal(Signal::WrongReign),
+                .hint(Hint::WrongReign),
             Meaning::WrongIdentity => Fault::new(
                 ErrorKind::WrongNode,
                 format!("{text}: the address belongs to another cluster or shard"),
             )
-            .signal(Signal::WrongIdentity),
+            .hint(Hint::WrongIdentity),
             Meaning::NonceLost => Fault::new(
                 ErrorKind::TransactionControl,
                 "the transaction was ended inside its closure; what it did before may be durable",
@@ -128,11 +128,9 @@ impl Fault {
     /// told apart is told apart by the sources, and the rest by the fixed start of the text.
     fn unanswered(error: &tokio_postgres::Error) -> Self {
         if let Some(cause) = io_cause(error) {
-            let signal = match cause.kind() {
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-                    Signal::Refused
-                }
-                _ => Signal::Lost,
+            let hint = match cause.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Hint::Refused,
+                _ => Hint::ConnectionLost,
             };
             let mut fault = Fault::new(
                 ErrorKind::Connection,
@@ -140,7 +138,7 @@ impl Fault {
             )
             .label(Label::CONNECTION_LOST)
             .label(Label::RETRYABLE)
-            .signal(signal);
+            .hint(hint);
             fault.broken = true;
             return fault;
         }
@@ -148,7 +146,7 @@ impl Fault {
             let mut fault = Fault::new(ErrorKind::Connection, "the connection is closed")
                 .label(Label::CONNECTION_LOST)
                 .label(Label::RETRYABLE)
-                .signal(Signal::Lost);
+                .hint(Hint::ConnectionLost);
             fault.broken = true;
             return fault;
         }
@@ -181,7 +179,7 @@ impl Fault {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Fault {
             error: Error::new(kind, message),
-            signal: None,
+            hint: None,
             broken: false,
         }
     }
@@ -191,8 +189,8 @@ impl Fault {
         self
     }
 
-    fn signal(mut self, signal: Signal) -> Self {
-        self.signal = Some(signal);
+    fn hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(hint);
         self
     }
 }

@@ -14,9 +14,9 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
-use super::signal::Signal;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
+use crate::topology::Hint;
 
 /// Prepared statements kept on a connection; past it all are dropped and prepared again.
 const STATEMENTS: usize = 512;
@@ -67,7 +67,7 @@ impl Lease {
         &self.object().link
     }
 
-    fn client(&self) -> &ClientWrapper {
+    pub(crate) fn client(&self) -> &ClientWrapper {
         &self.object().client
     }
 
@@ -127,7 +127,7 @@ impl Lease {
                 Err(self.locate(Fault::of(error, phase).report(link)))
             }
             Err(_) => {
-                link.signal(Signal::TimedOut);
+                link.hint(Hint::TimedOut);
                 Err(self.locate(
                     Error::new(
                         ErrorKind::Timeout,

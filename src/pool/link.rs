@@ -12,9 +12,10 @@ use tokio::task::AbortHandle;
 use tokio_postgres::AsyncMessage;
 
 use super::Access;
-use super::signal::{Signal, SignalSender};
+use super::report::ReportSender;
 use crate::id::NodeIndex;
 use crate::sqlstate::{Meaning, SqlState};
+use crate::topology::Hint;
 
 /// A connection: the driver's client and what is known about it.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     in_flight: AtomicU32,
     /// Not to be lent again.
     tainted: AtomicBool,
+    /// Inside a transaction that was neither committed nor rolled back.
+    in_transaction: AtomicBool,
     /// The driver's client was lent: what was done with it was not seen.
     lent_raw: AtomicBool,
     /// Statements prepared or looked up; see `Lease::prepare`.
@@ -51,7 +54,7 @@ pub(crate) struct Link {
     /// The FATAL that ended the connection.
     fatal: OnceLock<SqlState>,
     task: OnceLock<AbortHandle>,
-    signals: SignalSender,
+    reports: ReportSender,
 }
 
 const ROLE_UNKNOWN: u8 = 0;
@@ -64,7 +67,7 @@ impl Link {
         generation: u64,
         access: Access,
         lifetime: Duration,
-        signals: SignalSender,
+        reports: ReportSender,
     ) -> Self {
         Link {
             node,
@@ -75,6 +78,7 @@ impl Link {
             last_used: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             tainted: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
             lent_raw: AtomicBool::new(false),
             lookups: AtomicU32::new(0),
             warnings: AtomicU32::new(0),
@@ -82,13 +86,13 @@ impl Link {
             read_only: AtomicBool::new(false),
             fatal: OnceLock::new(),
             task: OnceLock::new(),
-            signals,
+            reports,
         }
     }
 
     /// Reports something to the monitor.
-    pub(super) fn signal(&self, signal: Signal) {
-        self.signals.send(self.node, self.generation, signal);
+    pub(super) fn hint(&self, hint: Hint) {
+        self.reports.send(self.node, self.generation, hint);
     }
 
     /// Ends the connection now: whoever waits on it gets an error at once.
@@ -106,21 +110,29 @@ impl Link {
 
     /// Counts an operation as sent. It stays in flight until [`answered`](Self::answered), also
     /// when its future is dropped.
-    pub(super) fn sent(&self) {
+    pub(crate) fn sent(&self) {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) > 0
     }
 
     /// Whether the connection may go back into its pool.
     pub(super) fn is_clean(&self) -> bool {
-        !self.is_busy() && !self.tainted.load(Ordering::Acquire) && self.keeps_access()
+        !self.is_busy()
+            && !self.tainted.load(Ordering::Acquire)
+            && !self.in_transaction.load(Ordering::Acquire)
+            && self.keeps_access()
+    }
+
+    /// Notes whether the session is inside a transaction; inside one it is never lent again.
+    pub(crate) fn set_in_transaction(&self, inside: bool) {
+        self.in_transaction.store(inside, Ordering::Release);
     }
 
     pub(super) fn lend_raw(&self) {
@@ -186,7 +198,7 @@ impl Link {
         // An immediate stop announces itself by a notice and then hangs up.
         let code = SqlState::new(notice.code().code());
         if code.is_some_and(|code| code.meaning() == Meaning::Terminated) {
-            self.signal(Signal::Terminated);
+            self.hint(Hint::Terminated);
         }
     }
 
@@ -203,8 +215,8 @@ impl Link {
         if role != ROLE_UNKNOWN {
             let before = self.role.swap(role, Ordering::AcqRel);
             if before != ROLE_UNKNOWN && before != role {
-                self.signal(Signal::Role {
-                    standby: role == ROLE_STANDBY,
+                self.hint(Hint::RoleChanged {
+                    in_hot_standby: role == ROLE_STANDBY,
                 });
             }
         }
@@ -221,10 +233,10 @@ impl Link {
             Some(code) => {
                 let _ = self.fatal.set(code);
                 if code.meaning() == Meaning::Terminated {
-                    self.signal(Signal::Terminated);
+                    self.hint(Hint::Terminated);
                 }
             }
-            None if error.is_some() => self.signal(Signal::Lost),
+            None if error.is_some() => self.hint(Hint::ConnectionLost),
             None => {}
         }
     }

@@ -12,10 +12,11 @@ use super::fault::Fault;
 use super::lease::{Lease, Stamp};
 use super::link::{Connection, Link};
 use super::manager::Manager;
-use super::{Access, Connector, Signal};
+use super::{Access, Connector};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{ClusterId, SystemId};
+use crate::topology::Hint;
 
 /// Connections of one node that may be in the making at once.
 const CONNECTING: usize = 2;
@@ -75,7 +76,7 @@ impl NodeShared {
         let answer = tokio::time::timeout(self.connector.timeout(), client.query_typed(WHO, &[]))
             .await
             .map_err(|_| {
-                link.signal(Signal::TimedOut);
+                link.hint(Hint::TimedOut);
                 self.connector.locate(
                     Error::new(
                         ErrorKind::Timeout,
@@ -92,7 +93,7 @@ impl NodeShared {
                 .locate(not_installed(error).with_label(Label::NOT_SENT))
         })?;
         let foreign = |message: String| {
-            link.signal(Signal::WrongIdentity);
+            link.hint(Hint::WrongIdentity);
             self.connector.locate(
                 Error::new(ErrorKind::WrongNode, message)
                     .with_label(Label::NOT_SENT)
@@ -272,8 +273,10 @@ impl NodePool {
 
     /// Starts a new generation: idle connections are closed, and lent ones are interrupted, or
     /// discarded when they come back.
-    pub(crate) fn clear(&self, interrupt: bool) {
-        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn clear(&self, generation: u64, interrupt: bool) {
+        self.shared
+            .generation
+            .fetch_max(generation, Ordering::AcqRel);
         for pool in [&self.read, &self.write] {
             pool.retain(|_, _| false);
         }
@@ -309,7 +312,7 @@ impl NodePool {
         for pool in [&self.read, &self.write] {
             pool.close();
         }
-        self.clear(true);
+        self.clear(self.generation() + 1, true);
     }
 
     pub(crate) fn status(&self) -> PoolStatus {

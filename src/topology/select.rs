@@ -123,6 +123,12 @@ fn check_floor(view: &View, floor: Floor) -> Result<(), NoNode> {
     }
 }
 
+/// Whether the shard's history, as far as it is known, holds what a token stands for. Which nodes
+/// have replayed it is another question.
+pub(crate) fn holds(view: &View, floor: Floor) -> bool {
+    check_floor(view, floor).is_ok()
+}
+
 /// Whether a history holds the token's reign up to the token's position: the next reign must not
 /// have begun before it.
 fn is_kept(history: &ReignHistory, floor: Floor) -> bool {

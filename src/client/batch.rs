@@ -1,0 +1,78 @@
+//! Many keys at once: grouped by shard, one statement a shard, results in input order.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+
+use super::cluster::Inner;
+use super::read::Read;
+use super::row::{FromRow, column};
+use crate::error::Result;
+use crate::id::ShardIndex;
+use crate::routing::Key;
+
+/// Shards that are asked at once.
+const CONCURRENCY: usize = 16;
+
+/// Reads the rows of many keys; made by [`Cluster::batch`](super::Cluster::batch).
+#[derive(Clone, Debug)]
+pub struct Batch<'a, K> {
+    pub(super) cluster: &'a Inner,
+    pub(super) keys: &'a [K],
+    pub(super) configure: fn(Read<'a>) -> Read<'a>,
+}
+
+impl<'a, K> Batch<'a, K>
+where
+    K: Key + ToSql + FromSqlOwned + Clone + Eq + Hash + Send + Sync,
+{
+    /// Sets where to read, for every shard alike.
+    pub fn reading(mut self, configure: fn(Read<'a>) -> Read<'a>) -> Self {
+        self.configure = configure;
+        self
+    }
+
+    /// Runs a statement on each shard that owns some of the keys, with those keys as `$1`
+    /// (`WHERE customer_id = ANY($1)`), in parallel.
+    ///
+    /// The statement must return the key in the column `key_column`. The result has an entry for
+    /// each of the given keys, in their order: the key's rows, or none. A key that was given twice
+    /// gets its rows twice.
+    ///
+    /// # Errors
+    ///
+    /// The first shard's error; a key that cannot be routed, before anything is sent.
+    pub async fn query<T: FromRow>(&self, sql: &str, key_column: &str) -> Result<Vec<Vec<T>>> {
+        let mut groups: HashMap<ShardIndex, Vec<K>> = HashMap::new();
+        let mut positions: HashMap<K, Vec<usize>> = HashMap::with_capacity(self.keys.len());
+        for (position, key) in self.keys.iter().enumerate() {
+            let location = self.cluster.config.map.locate(key)?;
+            let places = positions.entry(key.clone()).or_default();
+            if places.is_empty() {
+                groups.entry(location.shard).or_default().push(key.clone());
+            }
+            places.push(position);
+        }
+        let answers: Vec<Vec<Row>> = stream::iter(groups)
+            .map(|(shard, keys)| async move {
+                let read = (self.configure)(Read::new(self.cluster, shard));
+                read.rows(sql, &[&keys]).await
+            })
+            .buffer_unordered(CONCURRENCY)
+            .try_collect()
+            .await?;
+        let mut results: Vec<Vec<T>> = self.keys.iter().map(|_| Vec::new()).collect();
+        for row in answers.iter().flatten() {
+            let key: K = column(row, key_column)?;
+            for &position in positions.get(&key).into_iter().flatten() {
+                if let Some(rows) = results.get_mut(position) {
+                    rows.push(T::from_row(row)?);
+                }
+            }
+        }
+        Ok(results)
+    }
+}

@@ -1,0 +1,233 @@
+//! Reads on one shard. Nothing here can write.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::cluster::Inner;
+use super::one_row;
+use super::row::FromRow;
+use super::token::Token;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::id::ShardIndex;
+use crate::pool::{Access, Lease};
+use crate::topology::{self, Floor, ReadPreference};
+
+/// How long a replica may take to replay what a token asks for, before another node is asked.
+const REPLAY: Duration = Duration::from_millis(100);
+
+/// A handle for reading from one shard.
+///
+/// Its connections are read-only on the server's side as well: a function that writes fails, on a
+/// primary too. A read that meets a failing node is tried again on another while its time lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    cluster: &'a Inner,
+    shard: ShardIndex,
+    wish: topology::Read,
+    /// A token of another cluster was given.
+    foreign_token: bool,
+    within: Duration,
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn new(cluster: &'a Inner, shard: ShardIndex) -> Self {
+        Read {
+            cluster,
+            shard,
+            wish: topology::Read::default(),
+            foreign_token: false,
+            within: cluster.config.timeouts.statement,
+        }
+    }
+
+    /// Sets where to read: the primary, unless said otherwise.
+    pub fn preference(mut self, preference: ReadPreference) -> Self {
+        self.wish.preference = preference;
+        self
+    }
+
+    /// Reads from a replica if one qualifies, else from the primary.
+    pub fn prefer_replica(self) -> Self {
+        self.preference(ReadPreference::PreferReplica)
+    }
+
+    /// Leaves out replicas that are more than so many bytes of log behind, as of the last probe.
+    pub fn max_lag(mut self, bytes: u64) -> Self {
+        self.wish.max_lag = Some(bytes);
+        self
+    }
+
+    /// Sees at least what the token's write did. A replica that has not replayed it is waited for
+    /// shortly; then another node is asked.
+    pub fn at_least(mut self, token: &Token) -> Self {
+        self.foreign_token = token.cluster() != self.cluster.config.cluster;
+        let mark = token.mark(self.cluster.shard(self.shard).id());
+        self.wish.floor = mark.map(|mark| Floor {
+            reign: mark.reign,
+            lsn: mark.lsn,
+        });
+        self
+    }
+
+    /// Sets the time for the read with all its attempts; `timeouts.statement` otherwise.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = time;
+        self
+    }
+
+    /// Runs a query and reads its rows.
+    ///
+    /// # Errors
+    ///
+    /// The server's error; [`ErrorKind::Decode`] for a row that does not fit `T`;
+    /// [`ErrorKind::Unavailable`] if no node qualified in time; [`ErrorKind::Timeout`].
+    pub async fn query<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<T>> {
+        self.rows(sql, params)
+            .await?
+            .iter()
+            .map(T::from_row)
+            .collect()
+    }
+
+    /// Runs a query that answers exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query); and if there are no rows, or more than one.
+    pub async fn query_one<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<T> {
+        one_row::one(&self.rows(sql, params).await?)
+    }
+
+    /// Runs a query that answers one row or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query); and if there is more than one row.
+    pub async fn query_opt<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<T>> {
+        one_row::optional(&self.rows(sql, params).await?)
+    }
+
+    /// Runs a query and collects the driver's rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let deadline = Instant::now() + self.within;
+        let mut retry = self.cluster.retry(self.shard, deadline);
+        loop {
+            let outcome = match self.lease_until(deadline).await {
+                Ok(lease) => lease.query(sql, params, Phase::Execute, deadline).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(rows) => {
+                    self.cluster.earn(self.shard);
+                    return Ok(rows);
+                }
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    /// Lends a read-only connection to a node that qualifies, for what this crate does not wrap:
+    /// see [`Lease::raw`].
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub async fn lease(&self) -> Result<Lease> {
+        self.lease_until(Instant::now() + self.within).await
+    }
+
+    pub(crate) async fn lease_until(&self, deadline: Instant) -> Result<Lease> {
+        if self.foreign_token {
+            return Err(Error::refused("the token belongs to another cluster"));
+        }
+        let shard = self.cluster.shard(self.shard);
+        let deadline = deadline.min(Instant::now() + self.cluster.config.timeouts.primary);
+        if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
+            return shard.lease_primary(Access::Read, deadline).await;
+        }
+        let (Some(floor), true) = (self.wish.floor, self.may_use_replica()) else {
+            return shard.lease_read(self.wish, deadline).await;
+        };
+        // What the last probe saw of a replica is older than a fresh token, so that the view would
+        // send every read after a write to the primary. Ask the replica itself.
+        let unproven = topology::Read {
+            floor: None,
+            ..self.wish
+        };
+        if topology::holds(&shard.view(), floor) {
+            let lease = shard.lease_read(unproven, deadline).await?;
+            if lease.epoch().is_some() || self.replays(&lease, floor, deadline).await? {
+                return Ok(lease);
+            }
+        }
+        let proven = match self.wish.preference {
+            ReadPreference::Replica => self.wish,
+            _ => topology::Read {
+                preference: ReadPreference::Primary,
+                ..self.wish
+            },
+        };
+        shard.lease_read(proven, deadline).await
+    }
+
+    fn may_use_replica(&self) -> bool {
+        self.wish.preference != ReadPreference::Primary
+    }
+
+    /// Waits shortly for a replica to replay what a token asks for.
+    async fn replays(&self, lease: &Lease, floor: Floor, deadline: Instant) -> Result<bool> {
+        // A node that was promoted meanwhile has another history, and its replay stands still.
+        const REACHED: &str = "SELECT pg_catalog.pg_is_in_recovery() \
+             AND pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_lsn \
+             AND EXISTS (SELECT FROM pgshard.reign WHERE reign = $2)";
+        let until = deadline.min(Instant::now() + REPLAY);
+        let position = floor.lsn.to_string();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let rows = lease
+                .query(
+                    REACHED,
+                    &[&position, &floor.reign.0],
+                    Phase::Checkout,
+                    deadline,
+                )
+                .await?;
+            let reached = rows
+                .first()
+                .and_then(|row| row.try_get::<_, Option<bool>>(0).ok());
+            match reached.flatten() {
+                Some(true) => return Ok(true),
+                Some(false) if Instant::now() + pause < until => {
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2);
+                }
+                Some(false) => return Ok(false),
+                None => {
+                    return Err(lease.locate(Error::new(
+                        ErrorKind::Decode,
+                        "the replica's replay position is not known",
+                    )));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a client knows of its shards and nodes, for people and machines.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::id::{MapVersion, NodeId, NodeIndex, ReignId, ShardId};
+use crate::pool::PoolStatus;
+use crate::topology::{NodeState, Shard};
+
+/// What is known of a shard now.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShardStatus {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its state: `steady`, `suspect`, `searching`, `contested` or `fenced`.
+    pub state: &'static str,
+    /// The primary that is written to now.
+    pub primary: Option<NodeId>,
+    /// The primary's term.
+    pub reign: Option<ReignId>,
+    /// Its nodes.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What is known of a node now.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Its state: `primary`, `standby`, `superseded`, `forked`, `foreign`, `starting`, `down` or
+    /// `unknown`.
+    pub state: &'static str,
+    /// The newest reign that it holds.
+    pub reign: Option<ReignId>,
+    /// Its log position at the last probe: insert on a primary, replay on a standby.
+    pub lsn: Option<String>,
+    /// How many bytes of log its replay is behind, as of the last probe.
+    pub lag_bytes: Option<u64>,
+    /// The round trip of a probe, smoothed.
+    pub latency: Option<Duration>,
+    /// Whether reads may go there.
+    pub readable: bool,
+    /// The map version that it was last told.
+    pub map_version: Option<MapVersion>,
+    /// Why its last probe failed, if it did.
+    pub failure: Option<String>,
+    /// Its pools.
+    pub pool: PoolStatus,
+}
+
+impl ShardStatus {
+    pub(super) fn of(shard: &Shard) -> Self {
+        let view = shard.view();
+        let name = |index: NodeIndex| shard.node(index).map(|pool| pool.connector().node());
+        let nodes = shard
+            .nodes()
+            .iter()
+            .zip(&view.nodes)
+            .map(|(pool, node)| NodeStatus {
+                node: pool.connector().node(),
+                state: node.state.as_str(),
+                reign: match node.state {
+                    NodeState::Foreign { .. } => None,
+                    _ => node.history.as_ref().map(|history| history.newest().id),
+                },
+                lsn: node.lsn.map(|lsn| lsn.to_string()),
+                lag_bytes: node.lag,
+                latency: shard.latency(pool.connector().index()),
+                readable: node.readable,
+                map_version: node.map_version,
+                failure: node.failure.as_ref().map(ToString::to_string),
+                pool: pool.status(),
+            });
+        ShardStatus {
+            shard: shard.id(),
+            state: view.state.as_str(),
+            primary: view.primary.and_then(|(node, _)| name(node)),
+            reign: view.primary.map(|(_, epoch)| epoch.reign),
+            nodes: nodes.collect(),
+        }
+    }
+}

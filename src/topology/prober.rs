@@ -1,0 +1,322 @@
+//! Asks one node, again and again, on a connection that is held open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use super::Event;
+use super::facts::{FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory};
+use super::shard::Shard;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
+use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
+use crate::sqlstate::{Meaning, SqlState};
+
+/// One row with all that a probe tells. The role is taken once, so that a promotion in the middle
+/// cannot mix the answers of a standby and of a primary.
+const PROBE: &str = "
+WITH r AS MATERIALIZED (SELECT pg_catalog.pg_is_in_recovery() AS standby)
+SELECT i.cluster, i.shard, i.map_version, c.system_identifier, r.standby,
+       CASE WHEN r.standby
+            THEN (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())
+            ELSE ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(
+                      pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int4
+       END AS timeline,
+       CASE WHEN r.standby
+            THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_insert_lsn()
+       END::text AS lsn,
+       CASE WHEN NOT r.standby THEN pg_catalog.pg_last_wal_replay_lsn() END::text AS recovered_to,
+       CASE WHEN r.standby THEN pg_catalog.pg_last_wal_receive_lsn() END::text AS received,
+       (SELECT w.status = 'streaming' FROM pg_catalog.pg_stat_wal_receiver w) AS streaming,
+       ARRAY(SELECT pg_catalog.concat_ws('|', g.reign, coalesce(g.parent::text, ''), g.timeline,
+                    g.start_lsn) FROM pgshard.reign g) AS reigns
+  FROM r, pgshard.identity i, pg_catalog.pg_control_system() c";
+
+/// A new connection needs more round trips than a probe, and some computing.
+const CONNECTING: Duration = Duration::from_secs(1);
+
+/// The order to write a reign, and to read the history back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adoption {
+    pub(super) parent: ReignId,
+    pub(super) start: Lsn,
+}
+
+/// Asks one node.
+pub(super) struct Prober {
+    pub(super) node: NodeIndex,
+    pub(super) pool: Arc<NodePool>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) start: Instant,
+    pub(super) deadline: Duration,
+    pub(super) pace: watch::Receiver<Duration>,
+    /// Ask now.
+    pub(super) wake: Arc<Notify>,
+    pub(super) adoptions: mpsc::Receiver<Adoption>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) held: Option<Connection>,
+}
+
+impl Prober {
+    /// Runs until the monitor is gone.
+    pub(super) async fn run(mut self) {
+        loop {
+            let interval = *self.pace.borrow_and_update();
+            // Up to a fifth more or less, so that many processes do not ask in step.
+            let pause = interval.mul_f64(0.8 + 0.4 * crate::random::unit());
+            let event = tokio::select! {
+                adoption = self.adoptions.recv() => match adoption {
+                    Some(adoption) => self.adopt(adoption).await,
+                    None => return,
+                },
+                () = self.wake.notified() => self.probe().await,
+                () = tokio::time::sleep(pause) => self.probe().await,
+                changed = self.pace.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            };
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn probe(&mut self) -> Event {
+        let asked_at = self.start.elapsed();
+        let node = self.node;
+        match self.ask().await {
+            Ok(facts) => Event::Answered {
+                node,
+                asked_at,
+                facts,
+            },
+            Err(failure) => Event::Failed {
+                node,
+                asked_at,
+                failure,
+            },
+        }
+    }
+
+    async fn ask(&mut self) -> Result<NodeFacts, ProbeFailure> {
+        // A held connection may have ended for reasons of its own (pg_terminate_backend, a
+        // restart that is over). Only a new one tells.
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|held| !held.client.is_closed())
+        {
+            match self.ask_held().await {
+                Err(failure) if self.held.is_none() && failure.kind == FailureKind::Refused => {}
+                answer => return answer,
+            }
+        }
+        self.connect().await?;
+        self.ask_held().await
+    }
+
+    async fn connect(&mut self) -> Result<(), ProbeFailure> {
+        let dial = Dialer {
+            access: Access::Write,
+            generation: self.pool.generation(),
+        };
+        let limit = CONNECTING.max(self.deadline);
+        match timeout(limit, self.pool.connector().open(dial)).await {
+            Ok(Ok(connection)) => {
+                self.held = Some(connection);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => Err(ProbeFailure::new(
+                FailureKind::Timeout,
+                format!("no connection within {limit:?}"),
+            )),
+        }
+    }
+
+    async fn ask_held(&mut self) -> Result<NodeFacts, ProbeFailure> {
+        let Some(held) = &self.held else {
+            return Err(ProbeFailure::new(FailureKind::Refused, "no connection"));
+        };
+        let asked = Instant::now();
+        let outcome = match timeout(self.deadline, async {
+            let statement = held.client.prepare_cached(PROBE).await?;
+            held.client.query(&statement, &[]).await
+        })
+        .await
+        {
+            Ok(Ok(rows)) => match rows.as_slice() {
+                [row] => {
+                    self.shard.measured(self.node, asked.elapsed());
+                    facts(row)
+                }
+                _ => Err(ProbeFailure::new(
+                    FailureKind::NotInstalled,
+                    "pgshard.identity is empty: run `shardctl install`",
+                )),
+            },
+            Ok(Err(error)) => Err(failure(&Fault::of(error, Phase::Execute).into_error())),
+            Err(_) => Err(ProbeFailure::new(
+                FailureKind::Timeout,
+                format!("no answer within {:?}", self.deadline),
+            )),
+        };
+        if outcome.is_err() {
+            self.held = None;
+        }
+        outcome
+    }
+
+    /// Writes a reign. `parent` is unique: of two clients that adopt one primary, one writes the
+    /// row and the other reads it.
+    async fn adopt(&mut self, Adoption { parent, start }: Adoption) -> Event {
+        let node = self.node;
+        // Not held up by a standby that the new primary may not have yet.
+        let sql = format!(
+            "BEGIN; SET LOCAL synchronous_commit = local; \
+             INSERT INTO pgshard.reign (reign, parent, timeline, start_lsn) \
+             VALUES ('{}', '{parent}', ('x' || pg_catalog.left(pg_catalog.pg_walfile_name( \
+             pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int4, '{start}') \
+             ON CONFLICT (parent) DO NOTHING; COMMIT",
+            ReignId(Uuid::new_v4())
+        );
+        let written = match self.ask().await {
+            Err(failure) => Err(failure),
+            Ok(facts) if facts.in_recovery => Err(ProbeFailure::new(
+                FailureKind::Other,
+                "the node is a standby again",
+            )),
+            Ok(_) => match &self.held {
+                None => Err(ProbeFailure::new(FailureKind::Refused, "no connection")),
+                Some(held) => {
+                    match timeout(
+                        CONNECTING.max(self.deadline),
+                        held.client.simple_query(&sql),
+                    )
+                    .await
+                    {
+                        Ok(Ok(_)) => Ok(()),
+                        Ok(Err(error)) => {
+                            Err(failure(&Fault::of(error, Phase::Execute).into_error()))
+                        }
+                        Err(_) => Err(ProbeFailure::new(
+                            FailureKind::Timeout,
+                            "no answer to the reign",
+                        )),
+                    }
+                }
+            },
+        };
+        if written.is_err() {
+            // It may be inside the failed transaction.
+            self.held = None;
+        }
+        let read_back = match written {
+            Ok(()) => self.ask().await,
+            Err(failure) => Err(failure),
+        };
+        match read_back {
+            Ok(facts) => Event::Adopted {
+                node,
+                history: facts.history,
+            },
+            Err(failure) => Event::AdoptionFailed { node, failure },
+        }
+    }
+}
+
+/// What an error of a probe proves about its node.
+fn failure(error: &Error) -> ProbeFailure {
+    let kind = match error.sqlstate().map(SqlState::meaning) {
+        Some(Meaning::Starting) => FailureKind::Starting,
+        Some(Meaning::TooManyConnections) => FailureKind::TooManyConnections,
+        Some(Meaning::Auth | Meaning::Privilege) => FailureKind::Auth,
+        Some(Meaning::NoDatabase) => FailureKind::WrongDatabase,
+        Some(Meaning::NoObject) => FailureKind::NotInstalled,
+        Some(Meaning::Terminated | Meaning::Connection) => FailureKind::Refused,
+        Some(_) => FailureKind::Other,
+        None => match error.kind() {
+            ErrorKind::Timeout => FailureKind::Timeout,
+            ErrorKind::Auth => FailureKind::Auth,
+            ErrorKind::Connection => FailureKind::Refused,
+            _ => FailureKind::Other,
+        },
+    };
+    let detail = match kind {
+        FailureKind::NotInstalled => "no schema pgshard: run `shardctl install`".to_owned(),
+        _ => error.message().to_owned(),
+    };
+    ProbeFailure::new(kind, detail)
+}
+
+fn facts(row: &Row) -> Result<NodeFacts, ProbeFailure> {
+    let standby: bool = get(row, "standby")?;
+    let reigns: Vec<String> = get(row, "reigns")?;
+    let history = reigns
+        .iter()
+        .map(|line| reign(line).ok_or_else(|| odd("a row of pgshard.reign")))
+        .collect::<Result<Vec<_>, _>>()?;
+    if history.is_empty() {
+        return Err(ProbeFailure::new(
+            FailureKind::NotInstalled,
+            "pgshard.reign is empty: run `shardctl install`",
+        ));
+    }
+    let history = ReignHistory::new(history)
+        .map_err(|error| ProbeFailure::new(FailureKind::Other, error.to_string()))?;
+    Ok(NodeFacts {
+        system: SystemId(get::<i64>(row, "system_identifier")? as u64),
+        identity: Identity {
+            cluster: ClusterId::new(get(row, "cluster")?).map_err(|_| odd("cluster"))?,
+            shard: ShardId::new(get(row, "shard")?).map_err(|_| odd("shard"))?,
+            map_version: MapVersion(get(row, "map_version")?),
+        },
+        in_recovery: standby,
+        timeline: Timeline(get::<i32>(row, "timeline")? as u32),
+        lsn: position(row, "lsn")?.unwrap_or_default(),
+        recovered_to: position(row, "recovered_to")?,
+        received: position(row, "received")?,
+        streaming: get(row, "streaming")?,
+        history,
+    })
+}
+
+fn reign(line: &str) -> Option<Reign> {
+    let mut parts = line.split('|');
+    let id = parts.next()?.parse().ok()?;
+    let parent = parts.next()?;
+    let parent = if parent.is_empty() {
+        None
+    } else {
+        Some(ReignId(parent.parse().ok()?))
+    };
+    let timeline = Timeline(parts.next()?.parse().ok()?);
+    let start = parts.next()?.parse().ok()?;
+    Some(Reign {
+        id: ReignId(id),
+        parent,
+        timeline,
+        start,
+    })
+}
+
+fn position(row: &Row, column: &str) -> Result<Option<Lsn>, ProbeFailure> {
+    get::<Option<&str>>(row, column)?
+        .map(|text| text.parse().map_err(|_| odd(column)))
+        .transpose()
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, ProbeFailure> {
+    row.try_get(column).map_err(|_| odd(column))
+}
+
+fn odd(what: &str) -> ProbeFailure {
+    ProbeFailure::new(FailureKind::Other, format!("{what} is not as expected"))
+}

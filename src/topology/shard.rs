@@ -1,0 +1,376 @@
+//! What the monitor, the pools and the client share of one shard.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::machine::{OperatorAct, ShardState, View};
+use super::{Event, NoNode, Read, Waiting, select};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Label, Phase, Result};
+use crate::id::{Epoch, Lsn, NodeIndex, ReignId, ShardId};
+use crate::pool::{Access, Lease, NodePool, Stamp};
+
+/// One shard: its pools, and the view of it that its monitor publishes.
+///
+/// Readers take the view without a lock; waiting for another view is bounded in time and number.
+pub(crate) struct Shard {
+    id: ShardId,
+    nodes: Vec<Arc<NodePool>>,
+    view: ArcSwap<View>,
+    changed: watch::Sender<u64>,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+    checkout: Duration,
+    /// Round trip of a probe in microseconds, smoothed; 0 while there was none.
+    latencies: Vec<AtomicU64>,
+    /// The highest position acknowledged since the monitor last looked.
+    acknowledged: Mutex<Option<(ReignId, Lsn)>>,
+    start: Instant,
+    /// When a transaction last proved the primary's role, in milliseconds after `start`.
+    proved: AtomicU64,
+    /// Traffic proves the role at most this often; more would only be noise.
+    prove_every: Duration,
+    events: mpsc::Sender<Event>,
+}
+
+impl Shard {
+    pub(super) fn new(
+        config: &Config,
+        id: ShardId,
+        nodes: Vec<Arc<NodePool>>,
+        view: Arc<View>,
+        events: mpsc::Sender<Event>,
+        start: Instant,
+    ) -> Self {
+        Shard {
+            id,
+            latencies: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
+            nodes,
+            view: ArcSwap::new(view),
+            changed: watch::Sender::new(0),
+            waiting: AtomicUsize::new(0),
+            max_waiting: config.failover.max_waiting,
+            checkout: config.timeouts.checkout,
+            acknowledged: Mutex::new(None),
+            start,
+            proved: AtomicU64::new(0),
+            prove_every: config.failover.probe_interval / 2,
+            events,
+        }
+    }
+
+    pub(crate) fn id(&self) -> ShardId {
+        self.id
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn nodes(&self) -> &[Arc<NodePool>] {
+        &self.nodes
+    }
+
+    pub(crate) fn node(&self, index: NodeIndex) -> Option<&Arc<NodePool>> {
+        self.nodes.get(index.index())
+    }
+
+    /// The smoothed round trip of a node's probes.
+    pub(crate) fn latency(&self, node: NodeIndex) -> Option<Duration> {
+        let micros = self.latencies.get(node.index())?.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    pub(super) fn measured(&self, node: NodeIndex, round_trip: Duration) {
+        if let Some(latency) = self.latencies.get(node.index()) {
+            let sample = (round_trip.as_micros() as u64).max(1);
+            let old = latency.load(Ordering::Relaxed);
+            let smoothed = if old == 0 {
+                sample
+            } else {
+                (old * 7 + sample) / 8
+            };
+            latency.store(smoothed.max(1), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn publish(&self, view: Arc<View>) {
+        if let Some((_, epoch)) = view.primary {
+            for node in &self.nodes {
+                node.expect_system(epoch.system);
+            }
+        }
+        self.view.store(view);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Lends a connection to the primary, waiting for one to exist and for its pool.
+    pub(crate) async fn lease_primary(&self, access: Access, deadline: Instant) -> Result<Lease> {
+        loop {
+            let (node, epoch) = self.primary(deadline).await?;
+            let Some(pool) = self.node(node) else {
+                continue;
+            };
+            let lease = self.lease(pool, access, deadline, Some(epoch)).await;
+            // The epoch may have ended while waiting for the pool.
+            let current = self.view.load().primary == Some((node, epoch));
+            match lease {
+                Ok(lease) if current => return Ok(lease),
+                Err(error) if current => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lends a connection for reading to a node that qualifies, waiting for one to exist.
+    pub(crate) async fn lease_read(&self, read: Read, deadline: Instant) -> Result<Lease> {
+        loop {
+            let mut changed = self.changed.subscribe();
+            let chosen = {
+                let view = self.view.load();
+                let latency = |node| self.latency(node).unwrap_or(Duration::MAX);
+                select(&view, read, latency, crate::random::number()).map(|node| {
+                    let epoch = view.primary.filter(|(primary, _)| *primary == node);
+                    (node, epoch.map(|(_, epoch)| epoch))
+                })
+            };
+            match chosen {
+                Ok((node, epoch)) => {
+                    let Some(pool) = self.node(node) else {
+                        continue;
+                    };
+                    return self.lease(pool, Access::Read, deadline, epoch).await;
+                }
+                Err(reason @ NoNode::TokenLost) => return Err(self.no_node(reason)),
+                Err(reason) => {
+                    let _place = self.queue()?;
+                    if timeout_at(deadline, changed.changed()).await.is_err() {
+                        return Err(self.no_node(reason));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn lease(
+        &self,
+        pool: &NodePool,
+        access: Access,
+        deadline: Instant,
+        epoch: Option<Epoch>,
+    ) -> Result<Lease> {
+        let deadline = deadline.min(Instant::now() + self.checkout);
+        pool.lease(access, deadline, Stamp { epoch }).await
+    }
+
+    /// The primary, waiting until the deadline for there to be one.
+    pub(crate) async fn primary(&self, deadline: Instant) -> Result<(NodeIndex, Epoch)> {
+        if let Some(primary) = self.view.load().primary {
+            return Ok(primary);
+        }
+        let mut changed = self.changed.subscribe();
+        let _place = self.queue()?;
+        loop {
+            {
+                let view = self.view.load();
+                if let Some(primary) = view.primary {
+                    return Ok(primary);
+                }
+                if let Some(refusal) = self.hopeless(&view) {
+                    return Err(refusal);
+                }
+            }
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                let view = self.view.load();
+                return Err(self.no_primary(&view));
+            }
+        }
+    }
+
+    /// States that only an operator ends: waiting would help nobody.
+    fn hopeless(&self, view: &View) -> Option<Error> {
+        let error = match &view.state {
+            ShardState::Contested { nodes } => {
+                let names: Vec<_> = nodes.iter().map(|node| self.name(*node)).collect();
+                Error::new(
+                    ErrorKind::Contested,
+                    format!(
+                        "{} are writable at the same time: writes are refused until one of them \
+                         is stopped or an operator names the primary",
+                        names.join(" and ")
+                    ),
+                )
+            }
+            ShardState::Fenced { reason } => Error::new(
+                ErrorKind::Fenced,
+                format!("the shard is fenced ({reason:?}): an operator has to decide"),
+            ),
+            _ => return None,
+        };
+        Some(self.in_checkout(error))
+    }
+
+    fn no_primary(&self, view: &View) -> Error {
+        let waits_for = match &view.state {
+            ShardState::Searching {
+                waiting: Waiting::Answer(node),
+            } => {
+                format!(
+                    "{} has to answer or to be down for long enough",
+                    self.name(*node)
+                )
+            }
+            ShardState::Searching {
+                waiting: Waiting::Adoption(node),
+            } => {
+                format!(
+                    "the new reign could not be written on {} yet",
+                    self.name(*node)
+                )
+            }
+            ShardState::Suspect { primary } => format!("{} does not answer", self.name(*primary)),
+            _ => "no node is writable: start the primary, or promote a replica".to_owned(),
+        };
+        let causes: Vec<_> = view
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| {
+                let failure = node.failure.as_ref()?;
+                Some(format!("{}: {failure}", self.name(NodeIndex(index as u16))))
+            })
+            .collect();
+        let causes = if causes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", causes.join("; "))
+        };
+        self.in_checkout(
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("no primary within timeouts.primary: {waits_for}{causes}"),
+            )
+            .with_label(Label::FAILOVER)
+            .with_label(Label::RETRYABLE),
+        )
+    }
+
+    fn no_node(&self, reason: NoNode) -> Error {
+        self.in_checkout(
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("no node qualifies for this read: {reason}"),
+            )
+            .with_label(Label::RETRYABLE),
+        )
+    }
+
+    fn in_checkout(&self, error: Error) -> Error {
+        error
+            .on_shard(self.id)
+            .in_phase(Phase::Checkout)
+            .with_label(Label::NOT_SENT)
+    }
+
+    fn name(&self, node: NodeIndex) -> String {
+        self.node(node)
+            .map_or_else(|| "?".into(), |pool| pool.connector().node().to_string())
+    }
+
+    /// A place in the bounded queue of those who wait for another view.
+    fn queue(&self) -> Result<Place<'_>> {
+        let place = Place(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.max_waiting {
+            return Err(self.in_checkout(
+                Error::new(
+                    ErrorKind::Overloaded,
+                    format!(
+                        "{} callers wait for this shard already (failover.max_waiting)",
+                        self.max_waiting
+                    ),
+                )
+                .with_label(Label::OVERLOAD)
+                .with_label(Label::RETRYABLE),
+            ));
+        }
+        Ok(place)
+    }
+
+    /// A position was read after a COMMIT in an epoch.
+    pub(crate) fn acknowledged(&self, epoch: Epoch, lsn: Lsn) {
+        let mut highest = self
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &mut *highest {
+            Some((reign, known)) if *reign == epoch.reign => *known = lsn.max(*known),
+            other => *other = Some((epoch.reign, lsn)),
+        }
+    }
+
+    pub(super) fn take_acknowledged(&self) -> Option<(ReignId, Lsn)> {
+        self.acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// A node let a write transaction in under an epoch: as good as a probe.
+    pub(crate) fn proved(&self, lease: &Lease, epoch: Epoch) {
+        let now = self.start.elapsed();
+        let millis = now.as_millis() as u64;
+        let before = self.proved.load(Ordering::Relaxed);
+        if millis.saturating_sub(before) < self.prove_every.as_millis() as u64 {
+            return;
+        }
+        if self
+            .proved
+            .compare_exchange(before, millis, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
+            let event = Event::Proved {
+                node: lease.index(),
+                asked_at: now,
+                epoch,
+            };
+            let _ = self.events.try_send(event);
+        }
+    }
+
+    /// Hands an operator's decision to the monitor.
+    pub(crate) async fn decide(&self, act: OperatorAct) -> Result<()> {
+        self.events.send(Event::Operator(act)).await.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, "the client was shut down").on_shard(self.id)
+        })
+    }
+
+    /// Waits for a view that satisfies a condition.
+    pub(crate) async fn wait_for(
+        &self,
+        deadline: Instant,
+        mut condition: impl FnMut(&View) -> bool,
+    ) -> bool {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if condition(&self.view.load()) {
+                return true;
+            }
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
