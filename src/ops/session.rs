@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::timeout;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, ToSql};
 
 use crate::config::{Config, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -211,6 +211,11 @@ impl Session {
     pub(crate) fn fail(&self, error: Error) -> Error {
         self.place.name(error.in_phase(Phase::Execute))
     }
+}
+
+/// A column of a row.
+pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T> {
+    row.try_get(at).map_err(server_error)
 }
 
 /// The driver's error as this crate's, with advice for operators.

@@ -6,7 +6,7 @@ use crate::config::{Config, ShardConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
 
-use super::session::{Credentials, Session};
+use super::session::{Credentials, Session, get};
 
 /// The one node of a shard that is not in recovery, and what could not be asked.
 pub(crate) struct Writable {
@@ -30,7 +30,7 @@ pub(crate) async fn find(
     let answers = join_all(shard.nodes.iter().map(|node| async move {
         let session = Session::to_node(config, shard.id, node, role).await?;
         let row = session.one("SELECT pg_is_in_recovery()", &[]).await?;
-        let standby: bool = row.try_get(0).map_err(super::session::server_error)?;
+        let standby: bool = get(&row, 0)?;
         Ok::<_, Error>((session, standby))
     }))
     .await;

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::ops::session::Session;
+use crate::ops::session::{Session, get};
 use crate::sql::ident;
 
-use super::observe::get;
 
 /// A privilege of the application's role, or of everybody.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

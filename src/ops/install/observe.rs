@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::Row;
-
 use crate::config::{Config, TableName};
 use crate::error::Result;
-use crate::ops::session::{Session, server_error};
+use crate::ops::session::{Session, get};
 
 use super::grants::Grant;
 
@@ -171,9 +169,4 @@ async fn read_table(session: &Session, name: &TableName) -> Result<Table> {
         table.placement = Some((comment.unwrap_or_default(), validated));
     }
     Ok(table)
-}
-
-/// A column of a row.
-pub(super) fn get<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, at: usize) -> Result<T> {
-    row.try_get(at).map_err(server_error)
 }

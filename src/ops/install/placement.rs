@@ -3,11 +3,11 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::id::ShardIndex;
-use crate::ops::session::Session;
+use crate::ops::session::{Session, get};
 use crate::routing::sql::twin;
 use crate::sql::literal;
 
-use super::observe::{CONSTRAINT, Identity, Observed, get};
+use super::observe::{CONSTRAINT, Identity, Observed};
 use super::{Action, ActionKind, InstallOptions};
 
 /// What is missing of the tables' constraints.

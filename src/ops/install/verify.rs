@@ -4,10 +4,10 @@ use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::id::{NodeId, ShardId, ShardIndex};
 use crate::ops::Credentials;
-use crate::ops::session::Session;
+use crate::ops::session::{Session, get};
 use crate::ops::writable;
 
-use super::observe::{Observed, get};
+use super::observe::Observed;
 use super::{InstallOptions, plan, steps};
 
 /// Something that [`verify`] found wrong.
