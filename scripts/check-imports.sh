@@ -20,7 +20,7 @@ function rank(path) {
     if (path ~ /^(config|observe)(\/|$)/) return 2
     if (path ~ /^pool(\/|$)/) return 3
     if (path ~ /^topology(\/|$)/) return 4
-    if (path ~ /^client(\/|$)/) return 5
+    if (path ~ /^(client|direct)(\/|$)/) return 5
     if (path ~ /^(fanout|fdw|ops)(\/|$)/) return 6
     if (path ~ /^(load|reshard)(\/|$)/) return 6
     if (path ~ /^local(\/|$)/) return 7

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod config;
+mod direct;
 pub mod error;
 pub mod id;
 #[cfg(feature = "local")]

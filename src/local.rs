@@ -12,6 +12,7 @@
 //! The settings favour speed over safety: `fsync` is off. Keep nothing here that matters.
 
 mod account;
+pub mod bank;
 mod binaries;
 mod cluster;
 mod home;

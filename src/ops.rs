@@ -5,7 +5,4 @@
 
 pub mod install;
 
-pub(crate) mod session;
-pub(crate) mod writable;
-
-pub use session::Credentials;
+pub use crate::direct::Credentials;

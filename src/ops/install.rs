@@ -21,8 +21,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId, ShardIndex};
-use crate::ops::Credentials;
-use crate::ops::writable::{self, Writable};
+use crate::direct::Credentials;
+use crate::direct::{self, Writable};
 
 pub use steps::SCHEMA_VERSION;
 pub use verify::{Finding, verify};
@@ -146,7 +146,7 @@ impl Install {
                 session,
                 node,
                 silent,
-            } = writable::find(config, shard, &options.role).await?;
+            } = direct::find(config, shard, &options.role).await?;
             let observed = Observed::read(&session, config).await?;
             if let Some((_, other)) = databases.iter().find(|(d, _)| *d == observed.database) {
                 let message = format!(

@@ -2,8 +2,8 @@
 
 use crate::config::{Config, ShardConfig};
 use crate::error::{Error, Result};
-use crate::ops::session::Session;
-use crate::ops::writable;
+use crate::direct::Session;
+use crate::direct;
 
 use super::observe::Observed;
 use super::{Action, ActionKind, InstallOptions, ShardPlan, plan};
@@ -17,7 +17,7 @@ pub(super) async fn shard(
     shard: &ShardConfig,
     shown: &ShardPlan,
 ) -> Result<()> {
-    let mut session = writable::find(config, shard, &options.role).await?.session;
+    let mut session = direct::find(config, shard, &options.role).await?.session;
     let deadline = if has(shown, ActionKind::Map) {
         options.validate_timeout
     } else {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::ops::session::{Session, get};
+use crate::direct::{Session, get};
 use crate::sql::ident;
 
 

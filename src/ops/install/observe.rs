@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::config::{Config, TableName};
 use crate::error::Result;
-use crate::ops::session::{Session, get};
+use crate::direct::{Session, get};
 
 use super::grants::Grant;
 

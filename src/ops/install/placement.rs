@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::id::ShardIndex;
-use crate::ops::session::{Session, get};
+use crate::direct::{Session, get};
 use crate::routing::sql::twin;
 use crate::sql::literal;
 

@@ -3,9 +3,9 @@
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::id::{NodeId, ShardId, ShardIndex};
-use crate::ops::Credentials;
-use crate::ops::session::{Session, get};
-use crate::ops::writable;
+use crate::direct::Credentials;
+use crate::direct::{Session, get};
+use crate::direct;
 
 use super::observe::Observed;
 use super::{InstallOptions, plan, steps};
@@ -34,7 +34,7 @@ pub async fn verify(config: &Config, role: &Credentials) -> Result<Vec<Finding>>
     let options = InstallOptions::new(role.clone());
     let mut findings = Vec::new();
     for (number, shard) in (0..).zip(&config.shards) {
-        let found = writable::find(config, shard, role).await?;
+        let found = direct::find(config, shard, role).await?;
         let mut problems = Vec::new();
         match look(&found.session, config, &options, ShardIndex(number)).await {
             Ok(list) => problems = list,
