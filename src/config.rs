@@ -45,6 +45,7 @@ pub use model::{
     Timeouts, TlsConfig, TlsMode,
 };
 pub use problem::{Place, Problem, Severity};
+pub use secret::password_file;
 pub use settings::{Origin, Setting};
 
 #[cfg(test)]

@@ -12,6 +12,16 @@ const LONGEST: u64 = 4096;
 /// Why a secret file was not used, as (what, advice).
 pub(super) type Refusal = (String, String);
 
+/// A password from a file that only its owner can read: the file's only line.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) if the file cannot be read, if others can read it, or if it
+/// holds anything but one line.
+pub fn password_file(path: impl AsRef<Path>) -> crate::Result<SecretString> {
+    read(path.as_ref()).map_err(|(what, advice)| crate::Error::config(format!("{what}: {advice}")))
+}
+
 /// The first and only line of a file.
 pub(super) fn read(path: &Path) -> Result<SecretString, Refusal> {
     let shown = path.display();

@@ -19,10 +19,10 @@ mod verify;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{NodeId, ShardId, ShardIndex};
 use crate::direct::Credentials;
 use crate::direct::{self, Writable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{NodeId, ShardId, ShardIndex};
 
 pub use steps::SCHEMA_VERSION;
 pub use verify::{Finding, verify};

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one hazard a file.
 
+mod install_repeat;
 mod local_crash;
 mod local_nodes;
 mod routing_twin;

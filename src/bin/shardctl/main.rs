@@ -4,9 +4,12 @@
 //! exit codes, [`context`] is what every command is given.
 
 mod completions;
+mod confirm;
 mod context;
+mod credentials;
 mod exit;
 mod failure;
+mod install;
 mod logging;
 mod progress;
 mod render;
@@ -70,12 +73,14 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     Completions(completions::Completions),
+    Install(install::Install),
 }
 
 impl Command {
     async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Command::Completions(command) => command.run(context),
+            Command::Install(command) => command.run(context).await,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Doing what was planned, on one shard.
 
 use crate::config::{Config, ShardConfig};
-use crate::error::{Error, Result};
-use crate::direct::Session;
 use crate::direct;
+use crate::direct::Session;
+use crate::error::{Error, Result};
 
 use super::observe::Observed;
 use super::{Action, ActionKind, InstallOptions, ShardPlan, plan};

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
 use crate::direct::{Session, get};
+use crate::error::Result;
 use crate::sql::ident;
-
 
 /// A privilege of the application's role, or of everybody.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

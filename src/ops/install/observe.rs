@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Config, TableName};
-use crate::error::Result;
 use crate::direct::{Session, get};
+use crate::error::Result;
 
 use super::grants::Grant;
 

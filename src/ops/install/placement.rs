@@ -1,9 +1,9 @@
 //! CHECK constraints by which the servers refuse a row that belongs to another shard.
 
 use crate::config::Config;
+use crate::direct::{Session, get};
 use crate::error::{Error, Result};
 use crate::id::ShardIndex;
-use crate::direct::{Session, get};
 use crate::routing::sql::twin;
 use crate::sql::literal;
 

@@ -1,11 +1,11 @@
 //! Whether every shard still is as it was installed.
 
 use crate::config::Config;
-use crate::error::{ErrorKind, Result};
-use crate::id::{NodeId, ShardId, ShardIndex};
+use crate::direct;
 use crate::direct::Credentials;
 use crate::direct::{Session, get};
-use crate::direct;
+use crate::error::{ErrorKind, Result};
+use crate::id::{NodeId, ShardId, ShardIndex};
 
 use super::observe::Observed;
 use super::{InstallOptions, plan, steps};
