@@ -5,3 +5,5 @@ mod local_crash;
 mod local_nodes;
 mod routing_twin;
 mod support;
+mod topology_language;
+mod topology_scenarios;

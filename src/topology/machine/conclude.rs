@@ -78,7 +78,7 @@ impl Machine {
         let state = self.enter(verdict, now, outcome);
         let before = self.view.state.clone();
         self.tell(&before, &state, outcome);
-        self.update_nodes(&state, now, outcome);
+        self.update_nodes(now, outcome);
         self.pace(&before, &state, now, outcome);
         self.request_probes(now, outcome);
         self.publish(state, outcome);
@@ -97,7 +97,7 @@ impl Machine {
         self.settled |= self.nodes.iter().all(|node| node.known);
         if self.system != system {
             self.system = system;
-            self.reclassify();
+            self.reclassify(now);
         }
     }
 
@@ -335,7 +335,7 @@ impl Machine {
     }
 
     /// Brings the nodes' states up to date, clears pools and tells people.
-    fn update_nodes(&mut self, state: &ShardState, now: Duration, outcome: &mut Outcome) {
+    fn update_nodes(&mut self, now: Duration, outcome: &mut Outcome) {
         for at in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(at) else {
                 continue;
@@ -360,9 +360,6 @@ impl Machine {
                 node.good = 0;
                 node.needed = 2;
             }
-        }
-        if let ShardState::Suspect { .. } = state {
-            outcome.probe_all();
         }
     }
 

@@ -188,11 +188,16 @@ impl Node {
     }
 
     /// Decides anew which answer is of this shard, after the shard's identity changed.
-    pub(super) fn reclassify(&mut self, is_ours: impl Fn(&NodeFacts) -> bool) {
+    pub(super) fn reclassify(&mut self, now: Duration, is_ours: impl Fn(&NodeFacts) -> bool) {
         if let Some(facts) = &self.facts {
+            let was_foreign = self.foreign;
             self.foreign = !is_ours(facts);
             if !self.foreign {
                 self.ours = Some(facts.clone());
+                if was_foreign && self.failure.is_none() {
+                    self.heard = now;
+                    self.misses = 0;
+                }
             }
         }
         if self.ours.as_ref().is_some_and(|facts| !is_ours(facts)) {

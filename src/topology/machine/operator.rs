@@ -93,7 +93,7 @@ impl Machine {
             OperatorAct::NamePrimary(node) => self.name_primary(node),
             OperatorAct::AdoptIdentity { system } => {
                 self.system = Some(system);
-                self.reclassify();
+                self.reclassify(self.now);
                 None
             }
         };
@@ -134,10 +134,11 @@ impl Machine {
         None
     }
 
-    pub(super) fn reclassify(&mut self) {
+    /// Decides anew which servers are the shard's.
+    pub(super) fn reclassify(&mut self, now: Duration) {
         let (cluster, shard, system) = (self.cluster, self.shard, self.system);
         for node in &mut self.nodes {
-            node.reclassify(|facts| {
+            node.reclassify(now, |facts| {
                 facts.identity.cluster == cluster
                     && facts.identity.shard == shard
                     && system.is_none_or(|system| system == facts.system)
