@@ -8,14 +8,20 @@ use crate::routing::{DEFAULT_BUCKETS, HashFunction, KeyType, Negative, ShardMap}
 use super::advice;
 use super::nodes::Shard;
 use super::pins;
-use super::scalar::{BucketRange, HashName};
+use super::scalar::{BucketRange, HashName, Scalar as _};
+use super::settings::{Origin, Settings};
 use super::text::{Section, Text};
 
 /// More would make every table of owners and every audit large without placing keys any better.
 const MOST_BUCKETS: u32 = 65_536;
 
 /// The shard map; `None` if something about it was refused.
-pub(super) fn routing(text: &Text<'_>, root: &Section<'_>, shards: &[Shard]) -> Option<ShardMap> {
+pub(super) fn routing(
+    settings: &Settings<'_>,
+    root: &Section<'_>,
+    shards: &[Shard],
+) -> Option<ShardMap> {
+    let text = settings.text;
     let Some(section) = root.section("routing") else {
         root.missing(
             "[routing]",
@@ -100,11 +106,14 @@ pub(super) fn routing(text: &Text<'_>, root: &Section<'_>, shards: &[Shard]) -> 
         Owners::Striped => builder.striped(shard_count),
         Owners::Named(owners) => builder.owners(shard_count, owners),
     };
-    for (key, shard) in &pins {
-        builder = builder.pin(&key.as_ref(), *shard);
+    for (pinned, shard) in &pins {
+        builder = builder.pin(&key.parse(pinned)?, *shard);
     }
     match builder.build() {
-        Ok(map) => Some(map),
+        Ok(map) => {
+            list(settings, &Origin::File(text.place(&span)), shards, &map);
+            Some(map)
+        }
         Err(error) => {
             text.error(
                 span,
@@ -112,6 +121,40 @@ pub(super) fn routing(text: &Text<'_>, root: &Section<'_>, shards: &[Shard]) -> 
                 error.message().to_owned(),
             );
             None
+        }
+    }
+}
+
+/// The placement in effect, for `config show`.
+fn list(settings: &Settings<'_>, origin: &Origin, shards: &[Shard], map: &ShardMap) {
+    let entry = |field, value: String| settings.list(&["routing", field], value, origin.clone());
+    entry("hash", map.hash().to_string());
+    entry("key", map.key_type().to_string());
+    entry("buckets", map.buckets().to_string());
+    entry("version", map.version().to_string());
+    for pin in map.pins() {
+        let shard = shards.get(pin.shard.index()).map_or("?", Shard::label);
+        entry("pin", format!("{} on {shard}", pin.key));
+    }
+    for (index, shard) in (0..).map(ShardIndex).zip(shards) {
+        let place = Origin::File(settings.text.place(&shard.span));
+        let buckets = map.buckets_of(index).count();
+        let value = match &shard.buckets {
+            None => format!("{buckets}: bucket mod {} = {}", map.shards(), index.0),
+            Some(ranges) => {
+                let ranges: Vec<String> = ranges.iter().map(|r| r.get_ref().show()).collect();
+                format!("{buckets}: {}", ranges.join(", "))
+            }
+        };
+        settings.list(&["shard", shard.label(), "buckets"], value, place);
+        for node in &shard.nodes {
+            let place = Origin::File(settings.text.place(&node.host.span()));
+            let value = format!("{} port {}", node.host.get_ref(), node.port);
+            settings.list(
+                &["shard", shard.label(), "node", node.id.as_str()],
+                value,
+                place,
+            );
         }
     }
 }

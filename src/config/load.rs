@@ -126,12 +126,15 @@ impl Loader {
             settings.list(&["cluster"], cluster.get_ref().as_str(), origin);
         }
         let session = access::session(settings, &root);
-        let pool = limits::pool(settings, &root);
-        let timeouts = limits::timeouts(settings, &root);
-        let failover = limits::failover(settings, &root);
-        let (tables, references) = tables::tables(text, &root);
+        let application_name = match (session.application_name, &cluster) {
+            (None, Some(cluster)) => {
+                let name = format!("pgshard {}", cluster.get_ref());
+                settings.list(&["application_name"], name.clone(), Origin::Default);
+                name
+            }
+            (name, _) => name.unwrap_or_default(),
+        };
         let written = nodes::shards(text, &root);
-        let map = layout::routing(text, &root, &written);
         advice::shards(text, &written);
         let mut shards: Vec<ShardConfig> =
             written.iter().filter_map(nodes::Shard::config).collect();
@@ -142,16 +145,18 @@ impl Loader {
         let names = (session.database.as_deref(), session.user.as_deref());
         let tls = access::tls(settings, &root, self.secrets, &all);
         let password = access::password(settings, &root, self.secrets, names, &mut all);
+        let pool = limits::pool(settings, &root);
+        let timeouts = limits::timeouts(settings, &root);
+        let failover = limits::failover(settings, &root);
+        let (tables, references) = tables::tables(settings, &root);
+        let map = layout::routing(settings, &root, &written);
         root.finish();
-        let cluster = cluster?.into_inner();
         Some(Config {
-            cluster,
+            cluster: cluster?.into_inner(),
             database: session.database?,
             user: session.user?,
             password,
-            application_name: session
-                .application_name
-                .unwrap_or_else(|| format!("pgshard {cluster}")),
+            application_name,
             search_path: session.search_path,
             tls,
             map: map?,

@@ -4,13 +4,18 @@ use std::collections::HashMap;
 
 use toml::Spanned;
 
+use super::settings::{Origin, Settings};
 use super::text::{Section, Text};
 use super::{ShardedTable, TableName};
 
 /// PostgreSQL cuts longer identifiers off.
 const LONGEST_NAME: usize = 63;
 
-pub(super) fn tables(text: &Text<'_>, root: &Section<'_>) -> (Vec<ShardedTable>, Vec<TableName>) {
+pub(super) fn tables(
+    settings: &Settings<'_>,
+    root: &Section<'_>,
+) -> (Vec<ShardedTable>, Vec<TableName>) {
+    let text = settings.text;
     let mut lines = HashMap::new();
     let mut tables = Vec::new();
     for section in root.sections("table") {
@@ -19,8 +24,11 @@ pub(super) fn tables(text: &Text<'_>, root: &Section<'_>) -> (Vec<ShardedTable>,
         if let Some(key) = &key {
             check_length(text, key);
         }
+        let origin = Origin::File(text.place(&section.span()));
         section.finish();
         if let (Some(name), Some(key)) = (name, key) {
+            let value = format!("{name} by {}", key.get_ref());
+            settings.list(&["table"], value, origin);
             tables.push(ShardedTable {
                 name,
                 key: key.into_inner(),
@@ -29,7 +37,11 @@ pub(super) fn tables(text: &Text<'_>, root: &Section<'_>) -> (Vec<ShardedTable>,
     }
     let mut references = Vec::new();
     for section in root.sections("reference") {
-        references.extend(name(text, &section, &mut lines));
+        if let Some(name) = name(text, &section, &mut lines) {
+            let origin = Origin::File(text.place(&section.span()));
+            settings.list(&["reference"], name.to_string(), origin);
+            references.push(name);
+        }
         section.forbid(
             "key",
             "a reference table has no key",

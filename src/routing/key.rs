@@ -92,6 +92,21 @@ impl KeyType {
             KeyType::Text => "text",
         }
     }
+
+    /// A key from its text; `None` if the text is not of this type.
+    ///
+    /// ```
+    /// use pgshard::routing::{KeyRef, KeyType};
+    /// assert_eq!(KeyType::BigInt.parse("-7"), Some(KeyRef::BigInt(-7)));
+    /// assert_eq!(KeyType::Uuid.parse("-7"), None);
+    /// ```
+    pub fn parse(self, text: &str) -> Option<KeyRef<'_>> {
+        Some(match self {
+            KeyType::Uuid => KeyRef::Uuid(text.parse().ok()?),
+            KeyType::BigInt => KeyRef::BigInt(text.parse().ok()?),
+            KeyType::Text => KeyRef::Text(text),
+        })
+    }
 }
 
 impl fmt::Display for KeyType {

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one hazard a file.
 
+#[cfg(feature = "cli")]
+mod cli_config;
 mod install_repeat;
 mod local_crash;
 mod local_nodes;

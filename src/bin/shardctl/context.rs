@@ -38,9 +38,11 @@ impl Context {
         render::write(&report.render(self.output)?)
     }
 
-    /// Prints a sentence for people on standard error: nothing that a script would read.
+    /// Prints a sentence for people on standard error; nothing where a program reads.
     pub(crate) fn note(&self, text: &str) {
-        crate::failure::say(&format!("{text}\n"));
+        if self.output == Output::Table {
+            crate::failure::say(&format!("{text}\n"));
+        }
     }
 
     /// Progress on standard error; silent unless that is a terminal.

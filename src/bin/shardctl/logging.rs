@@ -8,14 +8,17 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::Usage;
+use crate::render::Output;
 
 /// Sets levels by module, such as `pgshard::topology=debug`.
 const VARIABLE: &str = "PGSHARD_LOG";
 
-/// Starts the log at the level that the number of `-v` asks for, or as PGSHARD_LOG says.
-pub(crate) fn init(verbose: u8) -> anyhow::Result<()> {
+/// Starts the log at the level that the number of `-v` asks for, or as PGSHARD_LOG says. A program
+/// that reads JSON from standard error gets no log that nobody asked for.
+pub(crate) fn init(verbose: u8, output: Output) -> anyhow::Result<()> {
     let directives = match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => text,
+        _ if verbose == 0 && output == Output::Json => "off".to_owned(),
         _ => by_count(verbose).to_owned(),
     };
     subscriber(&directives, std::io::stderr)?.init();

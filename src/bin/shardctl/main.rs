@@ -4,12 +4,15 @@
 //! exit codes, [`context`] is what every command is given.
 
 mod completions;
+mod config;
 mod confirm;
 mod context;
 mod credentials;
 mod exit;
 mod failure;
+mod init;
 mod install;
+mod locate;
 mod logging;
 mod progress;
 mod render;
@@ -50,8 +53,8 @@ struct Cli {
 
     /// Log more to standard error: -v what happens, -vv why, -vvv everything.
     ///
-    /// PGSHARD_LOG sets levels by module instead, such as "pgshard::topology=debug". The
-    /// PostgreSQL driver's log of statements and parameters is never shown.
+    /// Without it, warnings; with --output json, nothing. PGSHARD_LOG sets levels by module
+    /// instead, such as "pgshard::topology=debug". The PostgreSQL driver's log of statements and parameters is never shown.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -68,17 +71,28 @@ Exit codes:
   4  refused: understood, and declined with the reason
 
 Examples:
-  shardctl completions bash > /etc/bash_completion.d/shardctl";
+  shardctl init                                  write a commented shards.toml
+  shardctl config check                          say all that is wrong with it
+  shardctl locate 123e4567-e89b-12d3-a456-426614174000
+  shardctl --output json locate - < keys.txt
+
+See `shardctl help COMMAND` for more.";
 
 #[derive(Subcommand)]
 enum Command {
-    Completions(completions::Completions),
+    Init(init::Init),
+    Config(config::Config),
+    Locate(locate::Locate),
     Install(install::Install),
+    Completions(completions::Completions),
 }
 
 impl Command {
     async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
+            Command::Init(command) => command.run(context),
+            Command::Config(command) => command.run(context),
+            Command::Locate(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Install(command) => command.run(context).await,
         }
@@ -100,7 +114,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
-    logging::init(cli.verbose)?;
+    logging::init(cli.verbose, cli.output)?;
     let context = Context::new(cli.config, cli.output);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
