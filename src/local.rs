@@ -20,6 +20,7 @@ mod node;
 mod port;
 mod process;
 mod provision;
+pub mod proxy;
 mod replication;
 mod secrets;
 mod settings;

@@ -5,6 +5,7 @@ mod cli_config;
 mod install_repeat;
 mod local_crash;
 mod local_nodes;
+mod local_proxy;
 mod routing_twin;
 mod support;
 mod topology_language;
