@@ -213,7 +213,9 @@ pub(super) fn tls(
     nodes: &[&mut NodeConfig],
 ) -> TlsConfig {
     let section = root.section("tls");
-    let mode = settings.find(section.as_ref(), ("tls", "mode"), sslmode(settings));
+    let said = section.as_ref().is_some_and(|section| section.has("mode"));
+    let fallback = if said { None } else { sslmode(settings) };
+    let mode = settings.find(section.as_ref(), ("tls", "mode"), fallback);
     let remote: Vec<&str> = nodes
         .iter()
         .filter(|node| !node.is_local())

@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Variables that `shardctl` and the tests read, and that are not settings.
-const NOT_SETTINGS: [&str; 2] = ["PGSHARD_LOG", "PGSHARD_TEST_"];
+/// Beginnings of variables that the tools and the tests read, and that are not settings.
+const NOT_SETTINGS: [&str; 4] = [
+    "PGSHARD_LOG",
+    "PGSHARD_TEST_",
+    "PGSHARD_PG_",
+    "PGSHARD_CACHE_DIR",
+];
+/// The end of those that hold the passwords of operators' roles.
+const PASSWORDS: &str = "_PASSWORD";
 
 /// The variables of an environment and its home directory.
 ///
@@ -14,20 +21,28 @@ pub struct Environment {
     variables: BTreeMap<String, String>,
     home: Option<PathBuf>,
     only_named: bool,
+    unreadable: Vec<String>,
 }
 
 impl Environment {
-    /// That of this process. Variables that are not UTF-8 are left out.
+    /// That of this process. A setting's variable that is not UTF-8 is refused where it is read.
     pub fn of_process() -> Self {
-        Environment {
-            variables: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
+        let mut environment = Environment {
             home: std::env::home_dir(),
-            only_named: false,
+            ..Environment::default()
+        };
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => {
+                    environment.variables.insert(name, value);
+                }
+                Err(_) => environment.unreadable.push(name),
+            }
         }
+        environment
     }
 
     /// One without a home directory and with these variables.
@@ -46,8 +61,7 @@ impl Environment {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-            home: None,
-            only_named: false,
+            ..Environment::default()
         }
     }
 
@@ -78,6 +92,11 @@ impl Environment {
         self.get(name).filter(|_| !self.only_named)
     }
 
+    /// Whether a variable is there but is not UTF-8.
+    pub(super) fn is_unreadable(&self, name: &str) -> bool {
+        self.unreadable.iter().any(|unreadable| unreadable == name)
+    }
+
     pub(super) fn home(&self) -> Option<&Path> {
         self.home.as_deref()
     }
@@ -89,6 +108,7 @@ impl Environment {
             .filter(|_| !self.only_named)
             .map(String::as_str)
             .filter(|name| name.starts_with("PGSHARD_"))
+            .filter(|name| *name == "PGSHARD_PASSWORD" || !name.ends_with(PASSWORDS))
             .filter(|name| !NOT_SETTINGS.iter().any(|other| name.starts_with(other)))
     }
 }

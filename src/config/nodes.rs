@@ -13,6 +13,8 @@ use super::text::{Section, Text};
 use super::{NodeConfig, ShardConfig};
 
 const DEFAULT_PORT: u16 = 5432;
+const MOST_SHARDS: usize = 4096;
+const MOST_NODES: usize = 64;
 
 /// A shard as the file has it. What is wrong with it is recorded already.
 pub(super) struct Shard {
@@ -54,7 +56,15 @@ impl Shard {
 }
 
 pub(super) fn shards(text: &Text<'_>, root: &Section<'_>) -> Vec<Shard> {
-    let sections = root.sections("shard");
+    let mut sections = root.sections("shard");
+    if let Some(section) = sections.get(MOST_SHARDS) {
+        text.error(
+            section.span(),
+            format!("there are {} shards", sections.len()),
+            format!("a cluster has at most {MOST_SHARDS}; make more clusters"),
+        );
+        sections.truncate(MOST_SHARDS);
+    }
     if sections.is_empty() {
         text.error(
             0..0,
@@ -101,6 +111,13 @@ fn shard(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Shard {
                 None => "the shard has no nodes".to_owned(),
             },
             "add a [[shard.node]] with id, host and port for each of its servers",
+        );
+    }
+    if let Some(node) = nodes.get(MOST_NODES) {
+        text.error(
+            node.span(),
+            format!("the shard has {} nodes", nodes.len()),
+            format!("a shard has at most {MOST_NODES}; name those that clients may use"),
         );
     }
     let shard = Shard {

@@ -127,6 +127,14 @@ impl<'s> Settings<'s> {
     pub(super) fn variable<T: Scalar>(&self, path: &[&str]) -> Option<(T, Origin)> {
         let name = variable_name(path);
         self.variables.borrow_mut().push(name.clone());
+        if self.environment.is_unreadable(&name) {
+            self.text.record(
+                Severity::Error,
+                None,
+                format!("the environment variable {name} is not UTF-8"),
+                "unset it, or set it to text",
+            );
+        }
         let text = self.environment.setting(&name)?;
         match T::from_text(text) {
             Ok(value) => Some((value, Origin::Variable(name))),

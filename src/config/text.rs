@@ -14,6 +14,8 @@ use super::scalar::Scalar;
 pub(super) struct Text<'a> {
     file: &'a Path,
     text: &'a str,
+    /// Where each line but the first begins.
+    lines: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
 
@@ -22,6 +24,7 @@ impl<'a> Text<'a> {
         Text {
             file,
             text,
+            lines: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
             problems: RefCell::default(),
         }
     }
@@ -52,15 +55,16 @@ impl<'a> Text<'a> {
     }
 
     pub(super) fn place(&self, span: &Range<usize>) -> Place {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let start = match line.checked_sub(1) {
+            Some(previous) => self.lines.get(previous).copied().unwrap_or_default(),
+            None => 0,
+        };
+        let before = self.text.get(start..span.start).unwrap_or_default();
         Place {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before
-                .get(line_start..)
-                .map_or(0, |line| line.chars().count())
-                + 1,
+            line: line + 1,
+            column: before.chars().count() + 1,
         }
     }
 

@@ -93,7 +93,12 @@ fn a_wrong_variable_is_named() {
         "{}",
         lines(&checked)
     );
-    let quiet = Environment::with([("PGSHARD_LOG", "debug"), ("PGSHARD_TEST_BINDIR", "/x")]);
+    let quiet = Environment::with([
+        ("PGSHARD_LOG", "debug"),
+        ("PGSHARD_PG_BINDIR", "/x"),
+        ("PGSHARD_DDL_PASSWORD", "x"),
+        ("PGSSLMODE", "prefer"),
+    ]);
     assert_eq!(lines(&check(GOOD, &quiet)), "");
 }
 
@@ -113,6 +118,9 @@ fn plaintext_to_other_hosts_must_be_said_in_the_file() {
         "{}",
         lines(&checked)
     );
+    // (A word of libpq's is noticed only where the file says nothing.)
+    let checked = check(&text, &Environment::with([("PGSSLMODE", "prefer")]));
+    assert!(lines(&checked).contains("PGSSLMODE=prefer is ignored"));
     // libpq's variable never makes a connection less safe.
     let config = load(&text, &[("PGSSLMODE", "disable")]);
     assert_eq!(config.tls.mode, None);

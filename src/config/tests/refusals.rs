@@ -173,6 +173,26 @@ fn a_bucket_has_exactly_one_owner() {
 }
 
 #[test]
+fn numbers_of_shards_and_nodes_are_bounded() {
+    let mut text = GOOD.to_owned();
+    for shard in 2..=4096 {
+        text.push_str(&format!(
+            "[[shard]]\nid = \"s{shard}\"\n[[shard.node]]\nid = \"n{shard}\"\nhost = \"h{shard}\"\n"
+        ));
+    }
+    let shown = lines(&check_alone(&text));
+    assert!(shown.contains("there are 4097 shards: a cluster has at most 4096"));
+    let mut text = GOOD.to_owned();
+    for node in 2..=64 {
+        text.push_str(&format!(
+            "[[shard.node]]\nid = \"n{node}\"\nhost = \"h{node}\"\n"
+        ));
+    }
+    let shown = lines(&check_alone(&text));
+    assert!(shown.contains("the shard has 65 nodes: a shard has at most 64"));
+}
+
+#[test]
 fn an_empty_file_says_all_that_is_needed() {
     let text = lines(&check_alone(""));
     for part in [
@@ -222,4 +242,20 @@ fn hazards_that_are_allowed_are_warned_of() {
         "hash = \"xxh3\"",
         "cannot be moved by filtered logical replication",
     );
+}
+
+proptest::proptest! {
+    /// Whatever the text: no panic, and never a refusal without a reason.
+    #[test]
+    fn mangled_files_are_refused_with_a_reason(
+        from in 0..GOOD.len(),
+        length in 0usize..40,
+        put in "[a-z0-9=\"\\[\\]\n.# é-]{0,12}",
+    ) {
+        let to = (from + length).min(GOOD.len());
+        let text = format!("{}{put}{}", &GOOD[..from], &GOOD[to..]);
+        let checked = check_alone(&text);
+        let refused = checked.problems.iter().any(|p| p.severity == Severity::Error);
+        proptest::prop_assert_eq!(refused, checked.config.is_none(), "{}", lines(&checked));
+    }
 }
