@@ -85,7 +85,7 @@ impl<'a> Read<'a> {
     /// The server's error; [`ErrorKind::Decode`] for a row that does not fit `T`;
     /// [`ErrorKind::Unavailable`] if no node qualified in time; [`ErrorKind::Timeout`].
     pub async fn query<T: FromRow>(
-        &self,
+        self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<T>> {
@@ -102,7 +102,7 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query); and if there are no rows, or more than one.
     pub async fn query_one<T: FromRow>(
-        &self,
+        self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T> {
@@ -115,7 +115,7 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query); and if there is more than one row.
     pub async fn query_opt<T: FromRow>(
-        &self,
+        self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<T>> {
@@ -127,7 +127,7 @@ impl<'a> Read<'a> {
     /// # Errors
     ///
     /// As [`query`](Self::query).
-    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+    pub async fn rows(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let deadline = Instant::now() + self.within;
         let mut retry = self.cluster.retry(self.shard, deadline);
         loop {
@@ -151,7 +151,7 @@ impl<'a> Read<'a> {
     /// # Errors
     ///
     /// As [`query`](Self::query).
-    pub async fn lease(&self) -> Result<Lease> {
+    pub async fn lease(self) -> Result<Lease> {
         self.lease_until(Instant::now() + self.within).await
     }
 

@@ -21,22 +21,22 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// The key's bucket.
-    pub fn bucket(&self) -> Bucket {
+    pub fn bucket(self) -> Bucket {
         self.location.bucket
     }
 
     /// The key's shard.
-    pub fn shard(&self) -> ShardId {
+    pub fn shard(self) -> ShardId {
         self.cluster.shard(self.location.shard).id()
     }
 
     /// A handle for reading: it cannot write. It reads from the primary unless told otherwise.
-    pub fn read(&self) -> Read<'a> {
+    pub fn read(self) -> Read<'a> {
         Read::new(self.cluster, self.location.shard)
     }
 
     /// A write transaction with settings: isolation, deadline, idempotency.
-    pub fn write(&self) -> Write<'a> {
+    pub fn write(self) -> Write<'a> {
         Write::new(self.cluster, self.location)
     }
 
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
     /// # Errors
     ///
     /// As [`Write::run`].
-    pub async fn transaction<T, F, Fut>(&self, closure: F) -> Result<Committed<T>>
+    pub async fn transaction<T, F, Fut>(self, closure: F) -> Result<Committed<T>>
     where
         F: FnMut(Tx) -> Fut,
         Fut: Future<Output = Result<T>>,

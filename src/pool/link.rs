@@ -49,6 +49,8 @@ pub(crate) struct Link {
     warnings: AtomicU32,
     /// `in_hot_standby`: see [`Role`].
     role: AtomicU8,
+    /// The task is reading from the connection; what it read may not be noted yet.
+    reading: AtomicBool,
     /// Whether the server says that the session's transactions start read-only.
     read_only: AtomicBool,
     /// The FATAL that ended the connection.
@@ -83,6 +85,7 @@ impl Link {
             lookups: AtomicU32::new(0),
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
+            reading: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             fatal: OnceLock::new(),
             task: OnceLock::new(),
@@ -147,6 +150,23 @@ impl Link {
     /// A reading session that was made writable is not lent again.
     fn keeps_access(&self) -> bool {
         self.access == Access::Write || self.read_only.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything that came before an answer already received is noted.
+    ///
+    /// A changed parameter is sent before the end of the answer, but another thread may get the
+    /// answer, and lend the connection on, before the task has looked at its parameters.
+    pub(super) async fn settled(&self) {
+        const SPINS: u32 = 200;
+        let mut spins = 0;
+        while self.reading.load(Ordering::Acquire) {
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// The number of warnings so far. One that arrives between COMMIT and its answer says that
@@ -258,18 +278,21 @@ impl Link {
         link.observe(&connection);
         let task = tokio::spawn(async move {
             let end = poll_fn(|cx| {
-                loop {
+                link.reading.store(true, Ordering::Release);
+                let end = loop {
                     match connection.poll_message(cx) {
                         Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
                         Poll::Ready(Some(Ok(_))) => {}
-                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
-                        Poll::Ready(None) => return Poll::Ready(None),
+                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(error)),
+                        Poll::Ready(None) => break Poll::Ready(None),
                         Poll::Pending => {
                             link.observe(&connection);
-                            return Poll::Pending;
+                            break Poll::Pending;
                         }
                     }
-                }
+                };
+                link.reading.store(false, Ordering::Release);
+                end
             })
             .await;
             link.ended(end.as_ref());

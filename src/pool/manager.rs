@@ -57,6 +57,9 @@ impl managed::Manager for Manager {
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
         let Connection { client, link } = connection;
+        if self.access == Access::Read {
+            link.settled().await;
+        }
         let usable = link.generation == self.node.generation()
             && !link.is_old()
             && link.is_clean()

@@ -12,9 +12,13 @@ async fn in_input_order() {
     let (_local, config) = installed(3, 0).await;
     let cluster = Cluster::connect(config).unwrap();
     cluster.ready(Duration::from_secs(10)).await.unwrap();
-    let ids: Vec<_> = (0..40_u128).map(|n| CustomerId(Uuid::from_u128(n * 7919))).collect();
-    let shards: std::collections::HashSet<_> =
-        ids.iter().map(|id| cluster.session(id).unwrap().shard()).collect();
+    let ids: Vec<_> = (0..40_u128)
+        .map(|n| CustomerId(Uuid::from_u128(n * 7919)))
+        .collect();
+    let shards: std::collections::HashSet<_> = ids
+        .iter()
+        .map(|id| cluster.session(id).unwrap().shard())
+        .collect();
     assert_eq!(shards.len(), 3);
     for (n, id) in ids.iter().enumerate().filter(|(n, _)| n % 4 != 3) {
         let name = format!("customer {n}");

@@ -12,7 +12,10 @@ async fn customers(cluster: &Cluster, id: CustomerId) -> i64 {
         .session(&id)
         .unwrap()
         .read()
-        .query_one("SELECT count(*) FROM customers WHERE customer_id = $1", &[&id])
+        .query_one(
+            "SELECT count(*) FROM customers WHERE customer_id = $1",
+            &[&id],
+        )
         .await
         .unwrap();
     count
@@ -88,7 +91,12 @@ async fn an_ignored_error_is_not_a_commit(cluster: &Cluster) {
 
 async fn transaction_control_is_refused(cluster: &Cluster) {
     let id = CustomerId(Uuid::new_v4());
-    for sql in ["COMMIT", "/* x */ rollback", "-- y\nEND", "PREPARE TRANSACTION 'x'"] {
+    for sql in [
+        "COMMIT",
+        "/* x */ rollback",
+        "-- y\nEND",
+        "PREPARE TRANSACTION 'x'",
+    ] {
         let error = cluster
             .session(&id)
             .unwrap()
@@ -130,7 +138,11 @@ async fn raw_control_is_found_out(cluster: &Cluster) {
             })
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TransactionControl, "{control}: {error:?}");
+        assert_eq!(
+            error.kind(),
+            ErrorKind::TransactionControl,
+            "{control}: {error:?}"
+        );
         assert!(error.has(Label::OUTCOME_UNKNOWN), "{control}");
         assert!(!error.has(Label::RETRYABLE), "{control}");
     }
@@ -157,7 +169,10 @@ async fn a_statement_given_up_is_not_committed(cluster: &Cluster) {
 async fn a_serialization_failure_runs_the_closure_again(cluster: &Cluster) {
     let id = CustomerId(Uuid::new_v4());
     let session = cluster.session(&id).unwrap();
-    session.transaction(|tx| async move { tx.execute(INSERT, &[&id]).await }).await.unwrap();
+    session
+        .transaction(|tx| async move { tx.execute(INSERT, &[&id]).await })
+        .await
+        .unwrap();
     let mut runs = 0;
     session
         .write()
@@ -166,7 +181,11 @@ async fn a_serialization_failure_runs_the_closure_again(cluster: &Cluster) {
             runs += 1;
             let first = runs == 1;
             async move {
-                tx.rows("SELECT full_name FROM customers WHERE customer_id = $1", &[&id]).await?;
+                tx.rows(
+                    "SELECT full_name FROM customers WHERE customer_id = $1",
+                    &[&id],
+                )
+                .await?;
                 if first {
                     session
                         .transaction(|tx| async move {
@@ -190,7 +209,10 @@ async fn a_serialization_failure_runs_the_closure_again(cluster: &Cluster) {
     assert_eq!(runs, 2);
     let (name,): (String,) = session
         .read()
-        .query_one("SELECT full_name FROM customers WHERE customer_id = $1", &[&id])
+        .query_one(
+            "SELECT full_name FROM customers WHERE customer_id = $1",
+            &[&id],
+        )
         .await
         .unwrap();
     assert_eq!(name, "XY");
@@ -216,7 +238,8 @@ async fn a_deferred_constraint_is_a_definite_abort(
         .unwrap()
         .transaction(|tx| async move {
             tx.execute(INSERT, &[&id]).await?;
-            tx.execute("INSERT INTO deferred VALUES (1), (1)", &[]).await
+            tx.execute("INSERT INTO deferred VALUES (1), (1)", &[])
+                .await
         })
         .await
         .unwrap_err();
@@ -263,7 +286,8 @@ async fn the_future_is_send(cluster: Cluster) {
         session
             .transaction(|tx| async move {
                 for name in names {
-                    tx.query_opt::<(String,)>("SELECT $1::text", &[name]).await?;
+                    tx.query_opt::<(String,)>("SELECT $1::text", &[name])
+                        .await?;
                 }
                 Ok(())
             })
@@ -273,8 +297,12 @@ async fn the_future_is_send(cluster: Cluster) {
             .idempotent(&pgshard::IdempotencyKey::generate(), "request")?
             .run(|tx| async move { tx.execute("SELECT 1", &[]).await })
             .await?;
-        session.read().prefer_replica().query::<(i32,)>("SELECT 1", &[]).await?;
-        pgshard::Result::Ok(())
+        session
+            .read()
+            .prefer_replica()
+            .query::<(i32,)>("SELECT 1", &[])
+            .await?;
+        Ok::<(), Error>(())
     })
     .await
     .unwrap()

@@ -31,11 +31,17 @@ async fn once_at_most() {
             .await
     };
     let first = run(&key, "open").await.unwrap();
-    assert_eq!((first.value.as_str(), first.replayed), ("it's done\\", false));
+    assert_eq!(
+        (first.value.as_str(), first.replayed),
+        ("it's done\\", false)
+    );
 
     // The second run would violate the primary key if the closure ran.
     let second = run(&key, "open").await.unwrap();
-    assert_eq!((second.value.as_str(), second.replayed), ("it's done\\", true));
+    assert_eq!(
+        (second.value.as_str(), second.replayed),
+        ("it's done\\", true)
+    );
     assert!(second.token.is_some());
 
     let other = run(&key, "close").await.unwrap_err();
@@ -43,18 +49,33 @@ async fn once_at_most() {
 
     let week = Duration::from_secs(8 * 24 * 3600);
     let old = IdempotencyKey::issued("old", SystemTime::now() - week).unwrap();
-    assert_eq!(run(&old, "open").await.unwrap_err().kind(), ErrorKind::Idempotency);
+    assert_eq!(
+        run(&old, "open").await.unwrap_err().kind(),
+        ErrorKind::Idempotency
+    );
 
     // A closure that fails leaves no trace: the key can be used again.
     let key = IdempotencyKey::generate();
-    assert_eq!(run(&key, "again").await.unwrap_err().kind(), ErrorKind::Database);
+    assert_eq!(
+        run(&key, "again").await.unwrap_err().kind(),
+        ErrorKind::Database
+    );
     let write = session.write().idempotent(&key, "again").unwrap();
-    let done = write.run(|tx| async move { tx.execute("SELECT 1", &[]).await }).await.unwrap();
+    let done = write
+        .run(|tx| async move { tx.execute("SELECT 1", &[]).await })
+        .await
+        .unwrap();
     assert!(!done.replayed);
 
     // Too much to store is refused before COMMIT.
-    let write = session.write().idempotent(&IdempotencyKey::generate(), "big").unwrap();
-    let error = write.run(|_| async { Ok("x".repeat(70_000)) }).await.unwrap_err();
+    let write = session
+        .write()
+        .idempotent(&IdempotencyKey::generate(), "big")
+        .unwrap();
+    let error = write
+        .run(|_| async { Ok("x".repeat(70_000)) })
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Idempotency);
 
     // Concurrent repetitions: one runs, the others wait for it and get its result.
@@ -72,9 +93,15 @@ async fn once_at_most() {
             .await
     });
     let results: Vec<_> = futures::future::join_all(runs).await;
-    let fresh_runs =
-        results.iter().filter(|result| !result.as_ref().unwrap().replayed).count();
+    let fresh_runs = results
+        .iter()
+        .filter(|result| !result.as_ref().unwrap().replayed)
+        .count();
     assert_eq!(fresh_runs, 1);
-    assert!(results.iter().all(|result| result.as_ref().unwrap().value == 7));
+    assert!(
+        results
+            .iter()
+            .all(|result| result.as_ref().unwrap().value == 7)
+    );
     cluster.close().await;
 }

@@ -2,6 +2,11 @@
 
 #[cfg(feature = "cli")]
 mod cli_config;
+mod client_batch;
+mod client_commit;
+mod client_idempotency;
+mod client_lease;
+mod failover_follow;
 mod install_repeat;
 mod local_crash;
 mod local_nodes;
