@@ -4,6 +4,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 
+mod documentation;
 mod overlay;
 mod refusals;
 mod secrets;

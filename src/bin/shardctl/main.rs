@@ -130,4 +130,13 @@ mod tests {
     fn arguments_are_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_command_has_a_section_in_the_documentation() {
+        const CHAPTER: &str = include_str!("../../../docs/shardctl.md");
+        for command in super::Cli::command().get_subcommands() {
+            let heading = format!("\n## `{}`\n", command.get_name());
+            assert!(CHAPTER.contains(&heading), "docs/shardctl.md: {heading}");
+        }
+    }
 }
