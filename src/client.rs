@@ -1,17 +1,20 @@
 //! The typed client: a key's session reads and writes on its shard, and nowhere else.
 //!
-//! - `cluster` is the client of a cluster; `session` a key's door to its shard; `status` what is
+//! - `cluster` is the client of a cluster (`core` what its handles share); `session` a key's door to its shard; `status` what is
 //!   known of the shards;
 //! - `read` is a handle that cannot write; `batch` reads many keys at once;
-//! - `write` runs a closure as a transaction, `tx` is what the closure gets, `control` what it must
+//! - `write` runs a closure as a transaction in `attempt`s, `idempotent` once at most; `tx` is what the closure gets, `control` what it must
 //!   not do, `commit` the honest end, `ledger` the memory of idempotency keys;
 //! - `token` is "at least what I wrote"; `retry` how often things are tried; `row` and `types` how
 //!   rows and keys are read and written.
 
+mod attempt;
 mod batch;
 mod cluster;
 mod commit;
 mod control;
+mod core;
+mod idempotent;
 mod ledger;
 mod one_row;
 mod read;
@@ -27,6 +30,7 @@ mod write;
 pub use batch::Batch;
 pub use cluster::Cluster;
 pub use commit::{CommitOutcome, PendingCommit};
+pub use idempotent::IdempotentWrite;
 pub use ledger::IdempotencyKey;
 pub use read::Read;
 pub use retry::RetryPolicy;
@@ -35,4 +39,4 @@ pub use session::Session;
 pub use status::{NodeStatus, ShardStatus};
 pub use token::{InvalidToken, Mark, Token};
 pub use tx::Tx;
-pub use write::{Committed, IdempotentWrite, Isolation, Write};
+pub use write::{Committed, Isolation, Write};

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 
-use super::cluster::Inner;
+use super::core::Core;
 use super::read::Read;
 use super::row::{FromRow, column};
 use crate::error::Result;
@@ -20,7 +20,7 @@ const CONCURRENCY: usize = 16;
 /// Reads the rows of many keys; made by [`Cluster::batch`](super::Cluster::batch).
 #[derive(Clone, Debug)]
 pub struct Batch<'a, K> {
-    pub(super) cluster: &'a Inner,
+    pub(super) cluster: &'a Core,
     pub(super) keys: &'a [K],
     pub(super) configure: fn(Read<'a>) -> Read<'a>,
 }

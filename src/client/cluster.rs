@@ -11,15 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::Batch;
+use super::core::Core;
 use super::read::Read;
-use super::retry::{Retry, RetryBudget, RetryPolicy};
+use super::retry::{RetryBudget, RetryPolicy};
 use super::session::Session;
 use super::status::ShardStatus;
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Label, Result};
-use crate::id::{ShardId, ShardIndex};
+use crate::error::{Error, Result};
+use crate::id::ShardId;
 use crate::routing::{Key, Location};
-use crate::topology::{Monitor, OperatorAct, Shard, ShardEvent, View};
+use crate::topology::{Monitor, OperatorAct, ShardEvent, View};
 
 /// Topology events kept for a slow listener.
 const EVENTS: usize = 256;
@@ -45,18 +46,7 @@ const EVENTS: usize = 256;
 /// ```
 #[derive(Clone)]
 pub struct Cluster {
-    inner: Arc<Inner>,
-}
-
-/// What all handles share.
-pub(crate) struct Inner {
-    pub(crate) config: Config,
-    shards: Vec<Arc<Shard>>,
-    budgets: Vec<RetryBudget>,
-    retry: RetryPolicy,
-    events: broadcast::Sender<ShardEvent>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    core: Arc<Core>,
 }
 
 impl Cluster {
@@ -98,7 +88,7 @@ impl Cluster {
             }
         };
         Ok(Cluster {
-            inner: Arc::new(Inner {
+            core: Arc::new(Core {
                 budgets: shards.iter().map(|_| RetryBudget::new()).collect(),
                 shards,
                 config,
@@ -117,20 +107,15 @@ impl Cluster {
     /// The first shard's reason for having none when the time is up.
     pub async fn ready(&self, within: Duration) -> Result<()> {
         let deadline = Instant::now() + within;
-        join_all(
-            self.inner
-                .shards
-                .iter()
-                .map(|shard| shard.primary(deadline)),
-        )
-        .await
-        .into_iter()
-        .try_for_each(|primary| primary.map(drop))
+        join_all(self.core.shards.iter().map(|shard| shard.primary(deadline)))
+            .await
+            .into_iter()
+            .try_for_each(|primary| primary.map(drop))
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        &self.core.config
     }
 
     /// Where a key lives. No I/O, no allocation.
@@ -140,7 +125,7 @@ impl Cluster {
     /// [`ErrorKind::Unroutable`] if the key is not of the map's type, or the hash refuses it.
     #[inline]
     pub fn locate<K: Key + ?Sized>(&self, key: &K) -> Result<Location> {
-        self.inner.config.map.locate(key)
+        self.core.config.map.locate(key)
     }
 
     /// A key's door to its shard. No I/O, no allocation.
@@ -152,14 +137,14 @@ impl Cluster {
     pub fn session<K: Key + ?Sized>(&self, key: &K) -> Result<Session<'_>> {
         Ok(Session {
             location: self.locate(key)?,
-            cluster: &self.inner,
+            cluster: &self.core,
         })
     }
 
     /// Many keys at once: see [`Batch::query`].
     pub fn batch<'a, K>(&'a self, keys: &'a [K]) -> Batch<'a, K> {
         Batch {
-            cluster: &self.inner,
+            cluster: &self.core,
             keys,
             configure: |read| read,
         }
@@ -171,19 +156,19 @@ impl Cluster {
     ///
     /// [`ErrorKind::Config`] if there is no such shard.
     pub fn read_shard(&self, shard: ShardId) -> Result<Read<'_>> {
-        let index = self.inner.index(shard)?;
-        Ok(Read::new(&self.inner, index))
+        let index = self.core.index(shard)?;
+        Ok(Read::new(&self.core, index))
     }
 
     /// Tells of changes of the topology. A listener that falls behind by more than 256 events
     /// misses the oldest, and is told so.
     pub fn events(&self) -> broadcast::Receiver<ShardEvent> {
-        self.inner.events.subscribe()
+        self.core.events.subscribe()
     }
 
     /// What is known of every shard and its nodes now.
     pub fn status(&self) -> Vec<ShardStatus> {
-        self.inner
+        self.core
             .shards
             .iter()
             .map(|shard| ShardStatus::of(shard))
@@ -201,9 +186,9 @@ impl Cluster {
         within: Duration,
         condition: impl FnMut(&View) -> bool,
     ) -> Result<bool> {
-        let index = self.inner.index(shard)?;
+        let index = self.core.index(shard)?;
         Ok(self
-            .inner
+            .core
             .shard(index)
             .wait_for(Instant::now() + within, condition)
             .await)
@@ -217,89 +202,28 @@ impl Cluster {
     /// [`ErrorKind::Config`] if there is no such shard; [`ErrorKind::Unavailable`] after
     /// [`close`](Self::close).
     pub async fn decide(&self, shard: ShardId, act: OperatorAct) -> Result<()> {
-        let index = self.inner.index(shard)?;
-        self.inner.shard(index).decide(act).await
+        let index = self.core.index(shard)?;
+        self.core.shard(index).decide(act).await
     }
 
     /// Stops the monitors, closes idle connections and interrupts those in use.
     pub async fn close(&self) {
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        for node in self.inner.shards.iter().flat_map(|shard| shard.nodes()) {
+        self.core.stop.cancel();
+        self.core.tasks.close();
+        for node in self.core.shards.iter().flat_map(|shard| shard.nodes()) {
             node.close();
         }
-        self.inner.tasks.wait().await;
+        self.core.tasks.wait().await;
     }
 
     #[expect(dead_code, reason = "the fan-out's door")]
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-}
-
-impl Inner {
-    /// A shard by its index, which comes from this cluster's own map.
-    pub(crate) fn shard(&self, index: ShardIndex) -> &Shard {
-        &self.shards[index.index()]
-    }
-
-    pub(crate) fn shards(&self) -> impl Iterator<Item = (ShardIndex, &Arc<Shard>)> {
-        self.shards
-            .iter()
-            .enumerate()
-            .map(|(index, shard)| (ShardIndex(index as u16), shard))
-    }
-
-    pub(crate) fn index(&self, shard: ShardId) -> Result<ShardIndex> {
-        self.shards()
-            .find(|(_, known)| known.id() == shard)
-            .map(|(index, _)| index)
-            .ok_or_else(|| {
-                let known: Vec<_> = self.shards.iter().map(|s| s.id().to_string()).collect();
-                Error::new(
-                    ErrorKind::Config,
-                    format!(
-                        "there is no shard {shard}; the shards are {}",
-                        known.join(", ")
-                    ),
-                )
-                .with_label(Label::NOT_SENT)
-            })
-    }
-
-    pub(super) fn retry(&self, shard: ShardIndex, deadline: Instant) -> Retry<'_> {
-        Retry {
-            policy: &self.retry,
-            budget: &self.budgets[shard.index()],
-            shard: self.shard(shard).id(),
-            deadline,
-            attempts: 0,
-        }
-    }
-
-    /// Something succeeded on a shard: retries may be paid from it.
-    pub(super) fn earn(&self, shard: ShardIndex) {
-        self.budgets[shard.index()].earn();
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster")
-            .field("cluster", &self.config.cluster)
-            .field("shards", &self.shards.len())
-            .finish_non_exhaustive()
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        self.core.fmt(f)
     }
 }

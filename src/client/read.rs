@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::cluster::Inner;
+use super::core::Core;
 use super::one_row;
 use super::row::FromRow;
 use super::token::Token;
@@ -24,7 +24,7 @@ const REPLAY: Duration = Duration::from_millis(100);
 /// primary too. A read that meets a failing node is tried again on another while its time lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
-    cluster: &'a Inner,
+    cluster: &'a Core,
     shard: ShardIndex,
     wish: topology::Read,
     /// A token of another cluster was given.
@@ -33,7 +33,7 @@ pub struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub(super) fn new(cluster: &'a Inner, shard: ShardIndex) -> Self {
+    pub(super) fn new(cluster: &'a Core, shard: ShardIndex) -> Self {
         Read {
             cluster,
             shard,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::cluster::Inner;
+use super::core::Core;
 use super::read::Read;
 use super::tx::Tx;
 use super::write::{Committed, Write};
@@ -15,7 +15,7 @@ use crate::routing::Location;
 /// Made without I/O by [`Cluster::session`](super::Cluster::session); cheap to make and to drop.
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'a> {
-    pub(super) cluster: &'a Inner,
+    pub(super) cluster: &'a Core,
     pub(super) location: Location,
 }
 
