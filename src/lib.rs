@@ -1,4 +1,55 @@
 //! A sharding-aware PostgreSQL client driver and router.
+//!
+//! Customers' data is spread over N PostgreSQL shards by a key, mostly the customer's UUID; each
+//! shard is a primary with streaming replicas. This library maps a key to its shard without I/O,
+//! keeps pools per node, knows who is primary now and rides through failovers, runs typed reads and
+//! transactions on the right node, and asks all shards one question. There is no proxy in between
+//! and no extension on the servers.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use pgshard::{Cluster, Config, CustomerId};
+//!
+//! # async fn example() -> pgshard::Result<()> {
+//! let cluster = Cluster::connect(Config::load("shards.toml")?)?;
+//! cluster.ready(Duration::from_secs(10)).await?;
+//!
+//! let customer: CustomerId = "123e4567-e89b-12d3-a456-426614174000".parse().unwrap();
+//! let session = cluster.session(&customer)?;
+//! let renamed = session
+//!     .transaction(|tx| async move {
+//!         tx.execute(
+//!             "UPDATE customers SET full_name = 'Ada' WHERE customer_id = $1",
+//!             &[&customer],
+//!         )
+//!         .await
+//!     })
+//!     .await?;
+//! let mut read = session.read().prefer_replica();
+//! if let Some(token) = &renamed.token {
+//!     read = read.at_least(token);
+//! }
+//! let (name,): (String,) = read
+//!     .query_one("SELECT full_name FROM customers WHERE customer_id = $1", &[&customer])
+//!     .await?;
+//! assert_eq!(name, "Ada");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`config`]: `shards.toml`, checked before anything connects; [`routing`]: keys, buckets, the
+//!   shard map, and the same functions as SQL;
+//! - [`client`]: sessions, reads, transactions; [`topology`]: who is primary, and how that is
+//!   decided; [`pool`]: connections;
+//! - [`error`]: the one error type, with labels that say what a caller may do; [`observe`]: the
+//!   names of the metrics;
+//! - [`ops`]: what operators run, `shardctl install` first of all. The library itself never changes a
+//!   schema.
+//!
+//! Features: `tls` (default) for encrypted connections; `local` for clusters of real servers on
+//! loopback, for tests; `cli` for the binary `shardctl`.
 
 pub mod client;
 pub mod config;
@@ -29,4 +80,21 @@ pub use topology::ReadPreference;
 pub mod raw {
     pub use tokio_postgres::types::{FromSql, ToSql, Type};
     pub use tokio_postgres::{Client, Row};
+}
+
+/// The chapters of the documentation, whose examples are compiled as tests.
+#[cfg(doctest)]
+mod chapters {
+    macro_rules! chapters {
+        ($($name:ident $path:literal)*) => {
+            $(#[doc = include_str!($path)] struct $name;)*
+        };
+    }
+    chapters! {
+        Configuration "../docs/configuration.md"
+        Reads "../docs/reads.md"
+        Routing "../docs/routing.md"
+        Shardctl "../docs/shardctl.md"
+        Transactions "../docs/transactions.md"
+    }
 }
