@@ -55,6 +55,7 @@ pub mod client;
 pub mod config;
 mod direct;
 pub mod error;
+pub mod fanout;
 pub mod id;
 #[cfg(feature = "local")]
 pub mod local;

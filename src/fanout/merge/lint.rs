@@ -1,0 +1,239 @@
+//! Words of a statement that cannot be right when it runs on each shard separately.
+//!
+//! It is not a parser, and it does not see everything: views and functions hide theirs. It reads
+//! the words outside of strings, comments and quoted names, with their depth of parentheses, and
+//! refuses the mistakes that are made most.
+
+use crate::error::{Error, Phase, Result};
+
+use super::declare::{Kind, Merge};
+
+impl Merge {
+    /// Refuses a statement that cannot be right under this merge.
+    pub(crate) fn lint(&self, sql: &str) -> Result<()> {
+        let aggregate = matches!(self.kind, Kind::Aggregate(_));
+        let words = words(sql);
+        for (i, word) in words.iter().enumerate() {
+            let next = words.get(i + 1);
+            let called = next.is_some_and(|next| next.text == "(");
+            let why = match word.text.as_str() {
+                "offset" if word.depth == 0 => {
+                    "OFFSET would leave out rows of every shard: take it out, and declare \
+                     .offset(n) on the merge"
+                }
+                "having" if aggregate && word.depth == 0 => {
+                    "HAVING would judge each shard's part of a group: take it out, and filter the \
+                     merged rows"
+                }
+                "limit" | "fetch" if aggregate && word.depth == 0 => {
+                    "LIMIT would cut groups before they are complete: take it out, and declare \
+                     .limit(n) on the merge"
+                }
+                "distinct" if aggregate && i > 0 && is_open(&words, i - 1) => {
+                    "an aggregate over DISTINCT values does not add up over shards: the same value \
+                     may be on several; select the distinct values themselves"
+                }
+                name if aggregate && called && word.depth == 0 && is_holistic(name) => {
+                    return Err(refused(format!(
+                        "{name}(…) of all rows does not follow from that of the shards: for an \
+                         average select sum(x) and count(x), declare them, and divide"
+                    )));
+                }
+                _ => continue,
+            };
+            return Err(refused(why.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn refused(message: String) -> Error {
+    Error::refused(message)
+        .with_label(crate::error::Label::NOT_SENT)
+        .in_phase(Phase::Prepare)
+}
+
+/// Aggregates whose value over all rows is not a function of their values over parts.
+fn is_holistic(name: &str) -> bool {
+    matches!(
+        name,
+        "avg" | "mode" | "percentile_cont" | "percentile_disc" | "corr" | "variance" | "regr_slope"
+    ) || ["stddev", "var_", "covar_", "regr_"]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
+
+/// Whether the word is the parenthesis of a function's arguments.
+fn is_open(words: &[Word], at: usize) -> bool {
+    words.get(at).is_some_and(|word| word.text == "(")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Word {
+    /// In lower case; or a parenthesis.
+    text: String,
+    depth: usize,
+}
+
+/// The words and parentheses of a statement, without strings, comments and quoted names.
+fn words(sql: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut depth = 0;
+    let mut rest = sql;
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("--") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            comment(rest)
+        } else if c == '\'' || c == '"' {
+            quoted(rest, c, false)
+        } else if c == '$' {
+            dollar(rest)
+        } else if c.is_alphabetic() || c == '_' {
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+            let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+            let text = word.to_lowercase();
+            if text == "e" && after.starts_with('\'') {
+                word.len() + quoted(after, '\'', true)
+            } else {
+                words.push(Word { text, depth });
+                word.len()
+            }
+        } else {
+            match c {
+                '(' => {
+                    words.push(Word {
+                        text: "(".into(),
+                        depth,
+                    });
+                    depth += 1;
+                }
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c.len_utf8()
+        };
+        rest = rest.get(skipped..).unwrap_or_default();
+    }
+    words
+}
+
+/// The length of a quoted text, quotes included.
+fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        if escapes && c == '\\' {
+            chars.next();
+        } else if c == quote {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+/// The length of a comment; comments nest.
+fn comment(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += rest.chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    text.len()
+}
+
+/// The length of a dollar-quoted text; of the sign alone where it does not start one ($1).
+fn dollar(text: &str) -> usize {
+    let tag = |c: char| c.is_alphanumeric() || c == '_';
+    let Some(end) = text.get(1..).and_then(|rest| rest.find(|c| !tag(c))) else {
+        return 1;
+    };
+    let Some(open) = text.get(..end + 2).filter(|open| open.ends_with('$')) else {
+        return 1;
+    };
+    if open.chars().nth(1).is_some_and(|c| c.is_ascii_digit()) {
+        return 1;
+    }
+    let body = text.get(open.len()..).unwrap_or_default();
+    body.find(open).map_or(text.len(), |at| 2 * open.len() + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Aggregate, SortKey};
+    use super::*;
+
+    fn aggregate(sql: &str) -> Option<String> {
+        Merge::from(Aggregate::new())
+            .lint(sql)
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn mistakes_of_aggregates() {
+        for (sql, why) in [
+            (
+                "SELECT a, count(*) FROM t GROUP BY a HAVING count(*) > 1",
+                "HAVING",
+            ),
+            (
+                "SELECT a, sum(b) FROM t GROUP BY a ORDER BY 2 LIMIT 10",
+                "LIMIT",
+            ),
+            (
+                "SELECT a, sum(b) FROM t GROUP BY a FETCH FIRST 5 ROWS ONLY",
+                "LIMIT",
+            ),
+            ("select count(distinct a) from t", "DISTINCT"),
+            ("SELECT Avg (b) FROM t", "sum(x) and count(x)"),
+            ("SELECT stddev_samp(b) AS s FROM t", "sum(x) and count(x)"),
+            ("SELECT sum(b) FROM t OFFSET 3", "OFFSET"),
+        ] {
+            let error = aggregate(sql).unwrap_or_else(|| panic!("{sql}"));
+            assert!(error.contains(why), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_mistake() {
+        for sql in [
+            "SELECT count(*) FROM (SELECT a FROM t GROUP BY a HAVING true LIMIT 3 OFFSET 2) s",
+            "SELECT \"having\", sum(a) FROM t -- limit offset\nWHERE b = 'limit it''s' GROUP BY 1",
+            "SELECT sum(a) /* having /* limit */ avg(b) */ FROM t WHERE c = $1",
+            "SELECT sum(a) FROM t WHERE c = $x$ having $$ limit $x$ AND d = E'\\' having'",
+            "SELECT sum(a) AS limits, max(average) FROM t",
+            "SELECT sum(x) FROM (SELECT avg(y) AS x FROM t GROUP BY customer_id) s",
+        ] {
+            assert_eq!(aggregate(sql), None, "{sql}");
+        }
+        assert_eq!(words("a$1 $1 $2").len(), 1);
+        for unfinished in [
+            "'a", "\"a", "$$a", "$a$", "/* a", "-- a", "E'\\", "$", "((", "))",
+        ] {
+            words(unfinished);
+        }
+    }
+
+    #[test]
+    fn an_offset_of_each_shard_is_refused_for_every_merge() {
+        let sql = "SELECT a FROM t ORDER BY a LIMIT 10 OFFSET 5";
+        assert!(Merge::ordered([SortKey::asc("a")]).lint(sql).is_err());
+        assert!(Merge::concat().lint(sql).is_err());
+        assert!(
+            Merge::concat()
+                .lint("SELECT a FROM t ORDER BY a LIMIT 10")
+                .is_ok()
+        );
+    }
+}
