@@ -34,7 +34,7 @@ pub use idempotent::IdempotentWrite;
 pub use ledger::IdempotencyKey;
 pub use read::Read;
 pub use retry::RetryPolicy;
-pub use row::{FromRow, column};
+pub use row::{FromRow, Row};
 pub use session::Session;
 pub use status::{NodeStatus, ShardStatus};
 pub use token::{InvalidToken, Mark, Token};

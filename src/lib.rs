@@ -70,7 +70,7 @@ pub mod topology;
 
 pub use client::{
     Cluster, CommitOutcome, Committed, FromRow, IdempotencyKey, InvalidToken, Isolation,
-    PendingCommit, RetryPolicy, Session, Token, Tx, column,
+    PendingCommit, RetryPolicy, Row, Session, Token, Tx,
 };
 pub use config::Config;
 pub use error::{Error, ErrorKind, Label, Result};

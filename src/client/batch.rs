@@ -9,7 +9,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 
 use super::core::Core;
 use super::read::Read;
-use super::row::{FromRow, column};
+use super::row::FromRow;
 use crate::error::Result;
 use crate::id::ShardIndex;
 use crate::routing::Key;
@@ -66,10 +66,10 @@ where
             .await?;
         let mut results: Vec<Vec<T>> = self.keys.iter().map(|_| Vec::new()).collect();
         for row in answers.iter().flatten() {
-            let key: K = column(row, key_column)?;
+            let key: K = super::row::Row::from(row).get(key_column)?;
             for &position in positions.get(&key).into_iter().flatten() {
                 if let Some(rows) = results.get_mut(position) {
-                    rows.push(T::from_row(row)?);
+                    rows.push(T::from_row(&row.into())?);
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 
 pub(super) fn one<T: FromRow>(rows: &[Row]) -> Result<T> {
     match rows {
-        [row] => T::from_row(row),
+        [row] => T::from_row(&row.into()),
         rows => Err(count("exactly one row", rows.len())),
     }
 }
@@ -15,7 +15,7 @@ pub(super) fn one<T: FromRow>(rows: &[Row]) -> Result<T> {
 pub(super) fn optional<T: FromRow>(rows: &[Row]) -> Result<Option<T>> {
     match rows {
         [] => Ok(None),
-        [row] => T::from_row(row).map(Some),
+        [row] => T::from_row(&row.into()).map(Some),
         rows => Err(count("one row at most", rows.len())),
     }
 }

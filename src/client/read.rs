@@ -92,7 +92,7 @@ impl<'a> Read<'a> {
         self.rows(sql, params)
             .await?
             .iter()
-            .map(T::from_row)
+            .map(|row| T::from_row(&row.into()))
             .collect()
     }
 

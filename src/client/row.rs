@@ -1,9 +1,123 @@
 //! Rows as Rust values.
 
-use tokio_postgres::Row;
-use tokio_postgres::types::FromSqlOwned;
+use std::error::Error as StdError;
+
+use tokio_postgres::types::{FromSqlOwned, Type, WrongType};
 
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::fanout::merge::{Column, OwnedRow};
+
+/// A row of an answer: the driver's own, or one that a fan-out combined from several shards'.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a>(Source<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Driver(&'a tokio_postgres::Row),
+    Combined(&'a [Column], &'a OwnedRow),
+}
+
+impl<'a> From<&'a tokio_postgres::Row> for Row<'a> {
+    fn from(row: &'a tokio_postgres::Row) -> Self {
+        Row(Source::Driver(row))
+    }
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn combined(columns: &'a [Column], row: &'a OwnedRow) -> Self {
+        Row(Source::Combined(columns, row))
+    }
+
+    /// Reads a column, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the column is missing, NULL for a type that is not an `Option`, or
+    /// of another type.
+    pub fn get<T: FromSqlOwned>(&self, name: &str) -> Result<T> {
+        match self.0 {
+            Source::Driver(row) => row
+                .try_get(name)
+                .map_err(|error| self.unreadable(name, error.into())),
+            Source::Combined(columns, row) => {
+                let at = columns.iter().position(|column| column.name == name);
+                read(columns, row, at).map_err(|error| self.unreadable(name, error))
+            }
+        }
+    }
+
+    /// Reads a column, by position from 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn at<T: FromSqlOwned>(&self, index: usize) -> Result<T> {
+        match self.0 {
+            Source::Driver(row) => row
+                .try_get(index)
+                .map_err(|error| self.unreadable(&index.to_string(), error.into())),
+            Source::Combined(columns, row) => read(columns, row, Some(index))
+                .map_err(|error| self.unreadable(&index.to_string(), error)),
+        }
+    }
+
+    /// The names and types of the columns.
+    pub fn columns(&self) -> Vec<(&'a str, &'a Type)> {
+        match self.0 {
+            Source::Driver(row) => row
+                .columns()
+                .iter()
+                .map(|c| (c.name(), c.type_()))
+                .collect(),
+            Source::Combined(columns, _) => {
+                columns.iter().map(|c| (c.name.as_str(), &c.ty)).collect()
+            }
+        }
+    }
+
+    /// The driver's row, for code that is generated for it; `None` for a combined row.
+    pub fn driver(&self) -> Option<&'a tokio_postgres::Row> {
+        match self.0 {
+            Source::Driver(row) => Some(row),
+            Source::Combined(..) => None,
+        }
+    }
+
+    #[cold]
+    fn unreadable(&self, column: &str, error: Box<dyn StdError + Send + Sync>) -> Error {
+        let columns = self.columns();
+        let found: Vec<_> = columns
+            .iter()
+            .map(|(name, ty)| format!("{name} {ty}"))
+            .collect();
+        // The driver's error says which column; its source says why.
+        let cause = error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        Error::new(
+            ErrorKind::Decode,
+            format!(
+                "column {column} cannot be read: {cause}; the row has ({})",
+                found.join(", ")
+            ),
+        )
+        .in_phase(Phase::Execute)
+        .with_source(error)
+    }
+}
+
+fn read<T: FromSqlOwned>(
+    columns: &[Column],
+    row: &OwnedRow,
+    at: Option<usize>,
+) -> Result<T, Box<dyn StdError + Send + Sync>> {
+    let column = at.and_then(|at| Some((columns.get(at)?, row.0.get(at)?)));
+    let (Column { ty, .. }, cell) = column.ok_or("there is no such column")?;
+    if !T::accepts(ty) {
+        return Err(Box::new(WrongType::new::<T>(ty.clone())));
+    }
+    T::from_sql_nullable(ty, cell.as_deref())
+}
 
 /// A value that a row can be read as.
 ///
@@ -11,14 +125,13 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 /// which reads by name.
 ///
 /// ```
-/// use pgshard::{FromRow, Result};
-/// use tokio_postgres::Row;
+/// use pgshard::{FromRow, Result, Row};
 ///
 /// struct Name(String);
 ///
 /// impl FromRow for Name {
-///     fn from_row(row: &Row) -> Result<Self> {
-///         pgshard::column(row, "full_name").map(Name)
+///     fn from_row(row: &Row<'_>) -> Result<Self> {
+///         row.get("full_name").map(Name)
 ///     }
 /// }
 /// ```
@@ -29,51 +142,14 @@ pub trait FromRow: Sized {
     ///
     /// [`ErrorKind::Decode`] if a column is missing, NULL for a type that is not an `Option`, or of
     /// another type.
-    fn from_row(row: &Row) -> Result<Self>;
-}
-
-/// Reads one column, by name.
-///
-/// # Errors
-///
-/// [`ErrorKind::Decode`] if the column is missing, NULL for a type that is not an `Option`, or of
-/// another type.
-pub fn column<T: FromSqlOwned>(row: &Row, name: &str) -> Result<T> {
-    row.try_get(name)
-        .map_err(|error| unreadable(row, name, error))
-}
-
-fn position<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T> {
-    row.try_get(index)
-        .map_err(|error| unreadable(row, &index.to_string(), error))
-}
-
-#[cold]
-fn unreadable(row: &Row, column: &str, error: tokio_postgres::Error) -> Error {
-    let found: Vec<_> = row
-        .columns()
-        .iter()
-        .map(|c| format!("{} {}", c.name(), c.type_()))
-        .collect();
-    let cause = std::error::Error::source(&error)
-        .map(|c| format!(": {c}"))
-        .unwrap_or_default();
-    Error::new(
-        ErrorKind::Decode,
-        format!(
-            "column {column} cannot be read{cause}; the row has ({})",
-            found.join(", ")
-        ),
-    )
-    .in_phase(Phase::Execute)
-    .with_source(error)
+    fn from_row(row: &Row<'_>) -> Result<Self>;
 }
 
 macro_rules! tuple {
     ($($T:ident $index:literal),+) => {
         impl<$($T: FromSqlOwned),+> FromRow for ($($T,)+) {
-            fn from_row(row: &Row) -> Result<Self> {
-                Ok(($(position::<$T>(row, $index)?,)+))
+            fn from_row(row: &Row<'_>) -> Result<Self> {
+                Ok(($(row.at::<$T>($index)?,)+))
             }
         }
     };
@@ -116,8 +192,8 @@ macro_rules! row {
         $vis struct $Name { $( $(#[$field_meta])* $field_vis $field: $Type ),* }
 
         impl $crate::FromRow for $Name {
-            fn from_row(row: &$crate::raw::Row) -> $crate::Result<Self> {
-                Ok(Self { $( $field: $crate::column(row, stringify!($field))? ),* })
+            fn from_row(row: &$crate::Row<'_>) -> $crate::Result<Self> {
+                Ok(Self { $( $field: row.get(stringify!($field))? ),* })
             }
         }
     };

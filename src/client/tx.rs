@@ -159,7 +159,7 @@ impl Tx {
         self.rows(sql, params)
             .await?
             .iter()
-            .map(T::from_row)
+            .map(|row| T::from_row(&row.into()))
             .collect()
     }
 

@@ -23,3 +23,4 @@ mod window;
 
 pub use declare::{Aggregate, ColumnRef, GroupKey, Merge, SortKey};
 pub use row::Column;
+pub(crate) use row::OwnedRow;
