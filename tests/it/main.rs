@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cli")]
 mod cli_config;
+#[cfg(feature = "cli")]
+mod cli_log;
 mod client_batch;
 mod client_commit;
 mod client_idempotency;
