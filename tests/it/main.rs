@@ -15,5 +15,6 @@ mod local_nodes;
 mod local_proxy;
 mod routing_twin;
 mod support;
+mod tls;
 mod topology_language;
 mod topology_scenarios;
