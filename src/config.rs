@@ -38,6 +38,7 @@ mod settings;
 mod tables;
 mod text;
 
+pub use duration::parse_duration;
 pub use environment::Environment;
 pub use load::{Checked, Loader};
 pub use model::{

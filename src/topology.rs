@@ -9,8 +9,10 @@
 //! - `machine`: events, rules, actions, view;
 //! - `select`: read preferences, staleness bounds, consistency tokens;
 //! - `monitor`, `prober`: the shell: what asks the nodes and carries out the actions;
+//! - `explain`: a shard's state in words;
 //! - `shard`: the published view and the pools, shared with the client.
 
+mod explain;
 mod facts;
 mod machine;
 mod monitor;

@@ -68,6 +68,20 @@ impl Cluster {
     ///
     /// As [`connect`](Self::connect).
     pub fn with_retry(config: Config, retry: RetryPolicy) -> Result<Self> {
+        Self::start(config, retry, true)
+    }
+
+    /// As [`connect`](Self::connect), for looking only: nothing is written by itself. A promoted
+    /// server is not adopted, and so is no primary here before another client has adopted it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn observe(config: Config) -> Result<Self> {
+        Self::start(config, RetryPolicy::default(), false)
+    }
+
+    fn start(config: Config, retry: RetryPolicy, adopts: bool) -> Result<Self> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config(
                 "Cluster::connect must be called within a Tokio runtime",
@@ -78,7 +92,7 @@ impl Cluster {
         let shards = config
             .shards
             .iter()
-            .map(|shard| Monitor::start(&config, shard, events.clone(), &tasks, &stop))
+            .map(|shard| Monitor::start(&config, shard, adopts, events.clone(), &tasks, &stop))
             .collect::<Result<Vec<_>>>();
         let shards = match shards {
             Ok(shards) => shards,

@@ -15,6 +15,8 @@ pub struct ShardStatus {
     pub shard: ShardId,
     /// Its state: `steady`, `suspect`, `searching`, `contested` or `fenced`.
     pub state: &'static str,
+    /// What is the matter and what ends it, in words; absent while the shard is steady.
+    pub reason: Option<String>,
     /// The primary that is written to now.
     pub primary: Option<NodeId>,
     /// The primary's term.
@@ -75,6 +77,7 @@ impl ShardStatus {
         ShardStatus {
             shard: shard.id(),
             state: view.state.as_str(),
+            reason: shard.explain(&view),
             primary: view.primary.and_then(|(node, _)| name(node)),
             reign: view.primary.map(|(_, epoch)| epoch.reign),
             nodes: nodes.collect(),

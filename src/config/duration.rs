@@ -10,8 +10,15 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// `500ms`, `30s`, `10m`, `1h`, `7d`.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+/// Reads a duration as the configuration has it: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
+///
+/// ```
+/// use std::time::Duration;
+/// use pgshard::config::parse_duration;
+/// assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+/// assert_eq!(parse_duration("10"), None);
+/// ```
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(unit_at)?;
     let number: u64 = number.parse().ok()?;
@@ -36,10 +43,10 @@ mod tests {
     #[test]
     fn text_round_trips() {
         for text in ["0ms", "500ms", "30s", "10m", "36h", "7d", "1001ms"] {
-            assert_eq!(show(parse(text).unwrap()), text);
+            assert_eq!(show(parse_duration(text).unwrap()), text);
         }
-        assert_eq!(parse("60s"), parse("1m"));
-        assert_eq!(parse("5 s"), parse("5s"));
+        assert_eq!(parse_duration("60s"), parse_duration("1m"));
+        assert_eq!(parse_duration("5 s"), parse_duration("5s"));
         for text in [
             "",
             "s",
@@ -49,8 +56,8 @@ mod tests {
             "3 fortnights",
             "99999999999999999999s",
         ] {
-            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(parse_duration(text), None, "{text}");
         }
-        assert_eq!(parse(&format!("{}d", u64::MAX)), None);
+        assert_eq!(parse_duration(&format!("{}d", u64::MAX)), None);
     }
 }

@@ -150,7 +150,7 @@ impl Scalar for Duration {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        duration::parse(text).ok_or_else(|| {
+        duration::parse_duration(text).ok_or_else(|| {
             "write a whole number and a unit of ms, s, m, h or d, such as \"500ms\" or \"10m\""
                 .to_owned()
         })

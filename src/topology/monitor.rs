@@ -41,6 +41,7 @@ pub(crate) struct Monitor {
     probers: Vec<Orders>,
     pace: watch::Sender<Duration>,
     listeners: broadcast::Sender<ShardEvent>,
+    adopts: bool,
     lost_at: Option<Instant>,
 }
 
@@ -52,9 +53,12 @@ struct Orders {
 
 impl Monitor {
     /// Builds a shard's pools and starts its monitor and probers on the present runtime.
+    ///
+    /// One that does not adopt only looks: it leaves the reign of a new primary to others.
     pub(crate) fn start(
         config: &Config,
         shard: &ShardConfig,
+        adopts: bool,
         listeners: broadcast::Sender<ShardEvent>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
@@ -92,6 +96,7 @@ impl Monitor {
             nodes.clone(),
             view,
             event_sender.clone(),
+            adopts,
             start,
         ));
         let pace = watch::Sender::new(config.failover.probe_interval);
@@ -127,6 +132,7 @@ impl Monitor {
             probers,
             pace,
             listeners,
+            adopts,
             lost_at: None,
         };
         let stop = stop.clone();
@@ -183,6 +189,7 @@ impl Monitor {
                     pool.clear(generation, interrupt);
                 }
             }
+            Action::Adopt { .. } if !self.adopts => {}
             Action::Adopt {
                 node,
                 parent,

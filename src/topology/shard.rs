@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::machine::{OperatorAct, ShardState, View};
-use super::{Event, NoNode, Read, Waiting, select};
+use super::{Event, NoNode, Read, explain, select};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, NodeIndex, ReignId, ShardId};
@@ -30,6 +30,8 @@ pub(crate) struct Shard {
     latencies: Vec<AtomicU64>,
     /// The highest position acknowledged since the monitor last looked.
     acknowledged: Mutex<Option<(ReignId, Lsn)>>,
+    /// Whether this process writes the reign of a new primary.
+    adopts: bool,
     start: Instant,
     /// When a transaction last proved the primary's role, in milliseconds after `start`.
     proved: AtomicU64,
@@ -45,6 +47,7 @@ impl Shard {
         nodes: Vec<Arc<NodePool>>,
         view: Arc<View>,
         events: mpsc::Sender<Event>,
+        adopts: bool,
         start: Instant,
     ) -> Self {
         Shard {
@@ -57,6 +60,7 @@ impl Shard {
             max_waiting: config.failover.max_waiting,
             checkout: config.timeouts.checkout,
             acknowledged: Mutex::new(None),
+            adopts,
             start,
             proved: AtomicU64::new(0),
             prove_every: config.failover.probe_interval / 2,
@@ -192,50 +196,26 @@ impl Shard {
         }
     }
 
+    /// Why there is no primary, in words; `None` if there is one.
+    pub(crate) fn explain(&self, view: &View) -> Option<String> {
+        explain::explain(view, |node| self.name(node), self.adopts)
+    }
+
     /// States that only an operator ends: waiting would help nobody.
     fn hopeless(&self, view: &View) -> Option<Error> {
-        let error = match &view.state {
-            ShardState::Contested { nodes } => {
-                let names: Vec<_> = nodes.iter().map(|node| self.name(*node)).collect();
-                Error::new(
-                    ErrorKind::Contested,
-                    format!(
-                        "{} are writable at the same time: writes are refused until one of them \
-                         is stopped or an operator names the primary",
-                        names.join(" and ")
-                    ),
-                )
-            }
-            ShardState::Fenced { reason } => Error::new(
-                ErrorKind::Fenced,
-                format!("the shard is fenced ({reason:?}): an operator has to decide"),
-            ),
+        let kind = match &view.state {
+            ShardState::Contested { .. } => ErrorKind::Contested,
+            ShardState::Fenced { .. } => ErrorKind::Fenced,
             _ => return None,
         };
+        let error = Error::new(kind, self.explain(view)?);
         Some(self.in_checkout(error))
     }
 
     fn no_primary(&self, view: &View) -> Error {
-        let waits_for = match &view.state {
-            ShardState::Searching {
-                waiting: Waiting::Answer(node),
-            } => {
-                format!(
-                    "{} has to answer or to be down for long enough",
-                    self.name(*node)
-                )
-            }
-            ShardState::Searching {
-                waiting: Waiting::Adoption(node),
-            } => {
-                format!(
-                    "the new reign could not be written on {} yet",
-                    self.name(*node)
-                )
-            }
-            ShardState::Suspect { primary } => format!("{} does not answer", self.name(*primary)),
-            _ => "no node is writable: start the primary, or promote a replica".to_owned(),
-        };
+        let waits_for = self
+            .explain(view)
+            .unwrap_or_else(|| "it has just come back".to_owned());
         let causes: Vec<_> = view
             .nodes
             .iter()

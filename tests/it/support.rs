@@ -1,5 +1,8 @@
 //! Clusters for the tests.
 
+#[cfg(feature = "cli")]
+pub(crate) mod cli;
+
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
 use pgshard::ops::install::{Install, InstallOptions};
@@ -60,6 +63,14 @@ pub(crate) fn credentials(settings: &Config) -> Credentials {
 
 /// The configuration of a cluster that holds the example bank.
 pub(crate) fn bank_config(cluster: &LocalCluster) -> pgshard::Config {
+    let text = bank_toml(cluster);
+    let mut config = pgshard::Config::parse(&text, "shards.toml").expect("a configuration");
+    config.password = credentials(&cluster.app_conninfo("s0a").expect("a node")).password;
+    config
+}
+
+/// The text of that configuration, without a password.
+pub(crate) fn bank_toml(cluster: &LocalCluster) -> String {
     let mut text = String::from(
         r#"
         cluster = "bank"
@@ -83,9 +94,7 @@ pub(crate) fn bank_config(cluster: &LocalCluster) -> pgshard::Config {
             );
         }
     }
-    let mut config = pgshard::Config::parse(&text, "shards.toml").expect("a configuration");
-    config.password = credentials(&cluster.app_conninfo("s0a").expect("a node")).password;
-    config
+    text
 }
 
 /// Creates the example bank's tables on every shard.

@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod context;
 mod credentials;
+mod duration;
 mod exit;
 mod failure;
 mod init;
@@ -16,6 +17,7 @@ mod locate;
 mod logging;
 mod progress;
 mod render;
+mod status;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -84,6 +86,7 @@ enum Command {
     Config(config::Config),
     Locate(locate::Locate),
     Install(install::Install),
+    Status(status::Status),
     Completions(completions::Completions),
 }
 
@@ -95,6 +98,7 @@ impl Command {
             Command::Locate(command) => command.run(context),
             Command::Completions(command) => command.run(context),
             Command::Install(command) => command.run(context).await,
+            Command::Status(command) => command.run(context).await,
         }
     }
 }

@@ -1,0 +1,146 @@
+//! `shardctl status`.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use pgshard::Cluster;
+use pgshard::client::{NodeStatus, ShardStatus};
+use pgshard::topology::{ShardState, View};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::duration;
+use crate::exit::Exit;
+use crate::render::{Output, Report};
+
+/// Show every node: who is primary, how far replicas are behind, what is down.
+///
+/// It looks as a service does, with the same credentials, and changes nothing. It ends as soon as
+/// every shard has its primary and every node can be read, else when the wait is over.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Columns: shard; shard_state (steady, suspect, searching, contested, fenced); node; role (primary,
+standby, superseded, forked, foreign, starting, down, unknown); reign (the term of the primary that
+the node follows); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; pool
+(this process's connections: open and lent); failure; reason (of the shard; json and csv only).
+
+Exit codes: 0 all shards are steady and all nodes readable, 1 otherwise, 3 no node answered.
+
+Examples:
+  shardctl status
+  shardctl --output json status --wait 500ms")]
+pub(crate) struct Status {
+    /// How long to wait for a complete picture, such as 500ms, 5s or 2m.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    wait: Duration,
+}
+
+impl Status {
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let cluster = Cluster::observe(context.load()?)?;
+        let shards = cluster.config().shards.iter().map(|shard| shard.id);
+        let waits = shards.map(|shard| cluster.wait_for(shard, self.wait, is_well));
+        for waited in join_all(waits).await {
+            waited?;
+        }
+        let shards = cluster.status();
+        context.print(&report(context, &shards))?;
+        for shard in &shards {
+            if let Some(reason) = &shard.reason {
+                context.note(&format!("shard {}: {reason}", shard.shard));
+            }
+        }
+        cluster.close().await;
+        Ok(exit(&shards))
+    }
+}
+
+fn is_well(view: &View) -> bool {
+    matches!(view.state, ShardState::Steady { .. }) && view.nodes.iter().all(|node| node.readable)
+}
+
+fn exit(shards: &[ShardStatus]) -> Exit {
+    let nodes = || shards.iter().flat_map(|shard| &shard.nodes);
+    let answered = |node: &NodeStatus| node.reign.is_some() || node.state == "foreign";
+    if !nodes().any(answered) {
+        Exit::Unreachable
+    } else if shards.iter().all(|shard| shard.state == "steady") && nodes().all(|n| n.readable) {
+        Exit::Fine
+    } else {
+        Exit::Problem
+    }
+}
+
+fn report(context: &Context, shards: &[ShardStatus]) -> Report {
+    let for_people = context.output() == Output::Table;
+    let mut columns = vec![
+        "shard",
+        "shard_state",
+        "node",
+        "role",
+        "reign",
+        "lsn",
+        "lag_bytes",
+        "latency_ms",
+        "readable",
+        "pool",
+        "failure",
+    ];
+    if !for_people {
+        columns.push("reason");
+    }
+    let mut report = Report::new(columns);
+    for shard in shards {
+        for node in &shard.nodes {
+            let mut row = vec![
+                json!(shard.shard),
+                json!(shard.state),
+                json!(node.node),
+                json!(node.state),
+                reign(node, for_people),
+                json!(node.lsn),
+                json!(node.lag_bytes),
+                json!(node.latency.map(millis)),
+                readable(node, for_people),
+                pool(node, for_people),
+                json!(node.failure),
+            ];
+            if !for_people {
+                row.push(json!(shard.reason));
+            }
+            report.row(row);
+        }
+    }
+    report
+}
+
+/// People tell reigns apart by their first digits.
+fn reign(node: &NodeStatus, for_people: bool) -> Value {
+    let text = node.reign.map(|reign| reign.to_string());
+    match text {
+        Some(text) if for_people => json!(text.get(..8)),
+        text => json!(text),
+    }
+}
+
+fn millis(latency: Duration) -> f64 {
+    latency.as_micros() as f64 / 1000.0
+}
+
+fn readable(node: &NodeStatus, for_people: bool) -> Value {
+    match (for_people, node.readable) {
+        (true, true) => json!("yes"),
+        (true, false) => json!("no"),
+        (false, readable) => json!(readable),
+    }
+}
+
+fn pool(node: &NodeStatus, for_people: bool) -> Value {
+    let pool = &node.pool;
+    let open = pool.read + pool.write;
+    if for_people {
+        json!(format!("{open} open, {} lent", pool.lent))
+    } else {
+        json!({"open": open, "lent": pool.lent, "waiting": pool.waiting})
+    }
+}

@@ -1,0 +1,142 @@
+//! What is the matter with a shard, in words that say what to do.
+
+use super::facts::FailureKind;
+use super::machine::{FenceReason, NodeState, ShardState, View, Waiting};
+use crate::id::NodeIndex;
+
+/// Why a shard has no primary to write to, and what ends that; `None` while it is steady.
+///
+/// `adopts` says whether this process writes the reign of a new primary.
+pub(super) fn explain(
+    view: &View,
+    name: impl Fn(NodeIndex) -> String,
+    adopts: bool,
+) -> Option<String> {
+    let text = match &view.state {
+        ShardState::Steady { .. } => return None,
+        ShardState::Suspect { primary } => {
+            format!("{} does not answer; it is being probed", name(*primary))
+        }
+        ShardState::Searching {
+            waiting: Waiting::Answer(node),
+        } => format!(
+            "{} has to answer, or to be down for failover.down_after: it may be the primary",
+            name(*node)
+        ),
+        ShardState::Searching {
+            waiting: Waiting::Adoption(node),
+        } if adopts => format!("the new reign could not be written on {} yet", name(*node)),
+        ShardState::Searching {
+            waiting: Waiting::Adoption(node),
+        } => format!(
+            "{} is writable and no client has adopted it: the next service that connects does",
+            name(*node)
+        ),
+        ShardState::Searching {
+            waiting: Waiting::Primary,
+        } if nothing_is_installed(view) => {
+            "no node has the schema pgshard: run `shardctl install`".to_owned()
+        }
+        ShardState::Searching {
+            waiting: Waiting::Primary,
+        } => "no node is writable: start the primary, or promote a replica".to_owned(),
+        ShardState::Contested { nodes } => {
+            let names: Vec<_> = nodes.iter().map(|node| name(*node)).collect();
+            format!(
+                "{} are writable at the same time: writes are refused until one of them is stopped, \
+                 or an operator names the primary (OperatorAct::NamePrimary)",
+                names.join(" and ")
+            )
+        }
+        ShardState::Fenced { reason } => fenced(reason, name),
+    };
+    Some(text)
+}
+
+fn fenced(reason: &FenceReason, name: impl Fn(NodeIndex) -> String) -> String {
+    match reason {
+        FenceReason::Operator => {
+            "an operator fenced the shard: writes are refused until OperatorAct::Unfence".to_owned()
+        }
+        FenceReason::WritesLost(loss) => format!(
+            "the failover to {} lost acknowledged writes, between {} and {} at most: writes are \
+             refused until an operator accepts that (OperatorAct::AcceptWritesLost)",
+            name(loss.node),
+            loss.from,
+            loss.to
+        ),
+        FenceReason::ReignLost { node, reign } => format!(
+            "{} is writable and lacks the newest reign {reign}: bring back a node that holds it, or \
+             accept that its writes are lost (OperatorAct::AcceptWritesLost)",
+            name(*node)
+        ),
+        FenceReason::SystemsDiffer => {
+            "the nodes come from different initdbs: correct the addresses in the configuration, or \
+             name the identity (OperatorAct::AdoptIdentity)"
+                .to_owned()
+        }
+    }
+}
+
+/// Whether nothing but servers without the schema answered.
+fn nothing_is_installed(view: &View) -> bool {
+    let failures: Vec<_> = view.nodes.iter().map(|node| &node.failure).collect();
+    let missing = |node: &Option<super::ProbeFailure>| {
+        node.as_ref()
+            .is_some_and(|failure| failure.kind == FailureKind::NotInstalled)
+    };
+    failures.iter().any(|failure| missing(failure))
+        && view.nodes.iter().all(|node| {
+            missing(&node.failure)
+                || matches!(node.state, NodeState::Unknown | NodeState::Down { .. })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::{ClusterId, Lsn, ReignId, ShardId};
+    use crate::topology::{Loss, Machine, Settings};
+
+    fn view(state: ShardState) -> View {
+        let machine = Machine::new(
+            Settings::default(),
+            ClusterId::new("bank").unwrap(),
+            ShardId::new("s0").unwrap(),
+            2,
+            Duration::ZERO,
+        );
+        View {
+            state,
+            ..(**machine.view()).clone()
+        }
+    }
+
+    fn words(state: ShardState, adopts: bool) -> String {
+        explain(&view(state), |node| format!("n{}", node.0), adopts).unwrap()
+    }
+
+    #[test]
+    fn says_which_node_and_what_to_do() {
+        let adoption = || ShardState::Searching {
+            waiting: Waiting::Adoption(NodeIndex(1)),
+        };
+        assert!(words(adoption(), true).contains("could not be written on n1"));
+        assert!(words(adoption(), false).contains("no client has adopted it"));
+        let contested = ShardState::Contested {
+            nodes: vec![NodeIndex(0), NodeIndex(1)],
+        };
+        assert!(words(contested, true).starts_with("n0 and n1 are writable"));
+        let lost = FenceReason::WritesLost(Loss {
+            node: NodeIndex(1),
+            reign: ReignId(uuid::Uuid::nil()),
+            from: Lsn(16),
+            to: Lsn(32),
+        });
+        let text = words(ShardState::Fenced { reason: lost }, true);
+        assert!(text.contains("between 0/10 and 0/20"), "{text}");
+        assert!(text.contains("AcceptWritesLost"), "{text}");
+    }
+}

@@ -1,0 +1,70 @@
+//! `shardctl status` tells what is, by its exit code too, and changes nothing.
+
+use serde_json::Value;
+
+use crate::support::cli::{Ran, Shardctl};
+use crate::support::{installed, superuser};
+
+fn node<'a>(rows: &'a Value, name: &str) -> &'a Value {
+    let rows = rows.as_array().expect("an array");
+    let found = rows.iter().find(|row| row["node"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {rows:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tells_what_is_and_changes_nothing() {
+    let (local, _) = installed(2, 1).await;
+    let shardctl = Shardctl::new(&local);
+    let status = async |wait: &str| -> Ran {
+        shardctl
+            .run(&["--output", "json", "status", "--wait", wait])
+            .await
+    };
+
+    let well = status("20s").await;
+    assert_eq!(well.code, 0, "{well:?}");
+    let rows = well.json();
+    assert_eq!(rows.as_array().expect("an array").len(), 4);
+    let primary = node(&rows, "s1a");
+    assert_eq!(primary["role"], "primary");
+    assert_eq!(primary["shard_state"], "steady");
+    assert_eq!(primary["readable"], true);
+    assert_eq!(primary["reason"], Value::Null);
+    let standby = node(&rows, "s1b");
+    assert_eq!(standby["role"], "standby");
+    assert_eq!(standby["reign"], primary["reign"]);
+    assert!(standby["lag_bytes"].is_u64(), "{standby}");
+    assert!(standby["latency_ms"].is_f64(), "{standby}");
+
+    let table = shardctl.run(&["status"]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    let short = primary["reign"].as_str().expect("a reign")[..8].to_owned();
+    assert!(table.out.contains(&short), "{table:?}");
+
+    // Promoted, and nobody there to adopt it: said, and left as it is.
+    local.kill("s1a").await.expect("killed");
+    local.promote("s1b").await.expect("promoted");
+    let promoted = status("3s").await;
+    assert_eq!(promoted.code, 1, "{promoted:?}");
+    let rows = promoted.json();
+    assert_eq!(node(&rows, "s1a")["role"], "down");
+    assert_eq!(node(&rows, "s1b")["role"], "primary");
+    assert_eq!(node(&rows, "s1b")["shard_state"], "searching");
+    let reason = node(&rows, "s1b")["reason"].as_str().expect("a reason");
+    assert!(reason.contains("no client has adopted it"), "{reason}");
+    assert_eq!(node(&rows, "s0a")["shard_state"], "steady");
+    let reigns: i64 = superuser(&local, "s1b")
+        .await
+        .query_one("SELECT count(*) FROM pgshard.reign", &[])
+        .await
+        .expect("a count")
+        .get(0);
+    assert_eq!(reigns, 1, "status wrote a reign");
+
+    for name in ["s0a", "s0b", "s1b"] {
+        local.kill(name).await.expect("killed");
+    }
+    let nothing = status("300ms").await;
+    assert_eq!(nothing.code, 3, "{nothing:?}");
+    assert_eq!(nothing.json().as_array().expect("an array").len(), 4);
+}

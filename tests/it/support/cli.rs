@@ -1,0 +1,73 @@
+//! `shardctl` beside a cluster.
+
+use std::path::Path;
+use std::process::Output;
+
+use pgshard::local::LocalCluster;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::bank_toml;
+
+/// `shardctl` in a directory with the configuration of a cluster.
+pub(crate) struct Shardctl {
+    directory: TempDir,
+    password: String,
+}
+
+impl Shardctl {
+    pub(crate) fn new(cluster: &LocalCluster) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("shards.toml"), bank_toml(cluster)).expect("a file");
+        let settings = cluster.app_conninfo("s0a").expect("a node");
+        let password = settings.get_password().expect("a password");
+        Shardctl {
+            directory,
+            password: String::from_utf8_lossy(password).into_owned(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs it, without blocking the runtime that may serve its connections.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_shardctl"))
+            .args(arguments)
+            .current_dir(self.dir())
+            .env_clear()
+            .env("HOME", self.dir())
+            .env("PGSHARD_PASSWORD", &self.password)
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .expect("shardctl runs");
+        Ran::new(output)
+    }
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    fn new(output: Output) -> Self {
+        Ran {
+            code: output.status.code().expect("an exit code"),
+            out: String::from_utf8(output.stdout).expect("UTF-8"),
+            err: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
