@@ -56,6 +56,7 @@ pub mod config;
 mod direct;
 pub mod error;
 pub mod fanout;
+pub mod fdw;
 pub mod id;
 #[cfg(feature = "local")]
 pub mod local;

@@ -11,6 +11,7 @@ mod client_commit;
 mod client_idempotency;
 mod client_lease;
 mod failover_follow;
+mod fdw_views;
 mod install_repeat;
 mod local_crash;
 mod local_nodes;

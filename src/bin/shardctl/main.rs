@@ -11,6 +11,7 @@ mod credentials;
 mod duration;
 mod exit;
 mod failure;
+mod fdw;
 mod init;
 mod install;
 mod locate;
@@ -84,8 +85,9 @@ See `shardctl help COMMAND` for more.";
 enum Command {
     Init(init::Init),
     Config(config::Config),
-    Locate(locate::Locate),
     Install(install::Install),
+    Locate(locate::Locate),
+    Fdw(fdw::Fdw),
     Status(status::Status),
     Completions(completions::Completions),
 }
@@ -97,6 +99,7 @@ impl Command {
             Command::Config(command) => command.run(context),
             Command::Locate(command) => command.run(context),
             Command::Completions(command) => command.run(context),
+            Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
         }
