@@ -37,14 +37,16 @@ mod decide;
 mod event;
 mod node;
 mod operator;
+mod outcome;
+mod standing;
 mod view;
 
 pub use action::{Action, Cadence, TopologyEvent};
 pub use event::{Event, Hint, OperatorAct};
 pub use view::{FenceReason, Loss, NodeState, NodeView, ShardState, View, Waiting};
 
-use conclude::Outcome;
 use node::Node;
+use outcome::Outcome;
 
 /// The settings of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ impl Default for Settings {
 /// assert!(actions.iter().any(|action| matches!(action, Action::ProbeNow(nodes) if nodes.len() == 2)));
 /// # Ok::<(), pgshard::id::InvalidName>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     settings: Settings,
     cluster: ClusterId,
@@ -251,7 +253,7 @@ impl Machine {
                 asked_at,
                 facts,
             } => {
-                let ours = self.is_ours(&facts);
+                let ours = self.is_ours(node, &facts);
                 if let Some(node) = self.node_mut(node)
                     && !node.is_stale(asked_at)
                 {
@@ -341,7 +343,17 @@ impl Machine {
         facts.identity.cluster == self.cluster && facts.identity.shard == self.shard
     }
 
-    fn is_ours(&self, facts: &NodeFacts) -> bool {
-        self.has_identity(facts) && self.system.is_none_or(|system| system == facts.system)
+    /// Whether an answer is of a server of this shard. While that is not decided, the first server
+    /// that claims it at an address counts.
+    fn is_ours(&self, at: NodeIndex, facts: &NodeFacts) -> bool {
+        let first = || {
+            let ours = self.nodes.get(at.index())?.ours.as_ref()?;
+            Some(ours.system)
+        };
+        self.has_identity(facts)
+            && self
+                .system
+                .or_else(first)
+                .is_none_or(|system| system == facts.system)
     }
 }

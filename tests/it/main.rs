@@ -20,4 +20,5 @@ mod routing_twin;
 mod support;
 mod tls;
 mod topology_language;
+mod topology_properties;
 mod topology_scenarios;

@@ -67,8 +67,19 @@ impl Machine {
     }
 
     /// The system identifier of the shard as the answers suggest it: that of all, else that of more
-    /// than half of the configured nodes.
+    /// than half of the configured nodes. None before every node was heard of; one that turns
+    /// probes away holds up writers, but not readers.
     pub(super) fn agreed_system(&self) -> Option<SystemId> {
+        let heard_of = |node: &Node| {
+            node.known
+                || node
+                    .failure
+                    .as_ref()
+                    .is_some_and(|failure| failure.kind.lives())
+        };
+        if !self.nodes.iter().all(heard_of) {
+            return None;
+        }
         let systems = || {
             self.nodes
                 .iter()
@@ -91,7 +102,8 @@ impl Machine {
     /// Brings the shard's history up to date with what the nodes hold: knowledge of a newer reign
     /// spreads through any node that holds its row, a standby too.
     pub(super) fn learn_history(&mut self, now: Duration) {
-        if self.nodes.iter().any(|node| !node.probed()) {
+        if self.system.is_none() {
+            self.history = None;
             return;
         }
         let known = self.history.clone().filter(|_| self.settled);
@@ -104,19 +116,18 @@ impl Machine {
         let chosen = match tops.as_slice() {
             [] => return,
             [one] => Some(one.history.clone()),
-            // Two branches: the one that can be written to, if there is just one.
-            many => {
-                let mut held = many.iter().filter(|top| {
-                    self.nodes.iter().any(|node| {
-                        node.writer(now, &self.settings)
-                            .is_some_and(|facts| newest(facts) == newest(top))
-                    })
-                });
-                match (held.next(), held.next()) {
-                    (Some(one), None) => Some(one.history.clone()),
-                    _ => known,
-                }
-            }
+            // Several branches: one of them, if all that may be writable belong to it.
+            many => many
+                .iter()
+                .find(|top| {
+                    let mut held = false;
+                    self.writers(now, &self.settings).all(|(_, facts)| {
+                        held |= newest(facts) == newest(top);
+                        top.history.contains(newest(facts))
+                    }) && held
+                })
+                .map(|top| top.history.clone())
+                .or(known),
         };
         if self.history != chosen {
             self.history = chosen;
@@ -146,7 +157,17 @@ impl Machine {
         }
         match tops.as_slice() {
             [] => self.without_candidate(&ended),
-            [(at, facts)] => self.with_candidate(*at, facts),
+            [(at, facts)] => {
+                // A writable node whose reign has ended may be on another branch.
+                let parted = |(_, other): &&(usize, &NodeFacts)| {
+                    other.history.relation(&facts.history) == Relation::Forked
+                };
+                let rivals: Vec<_> = ended.iter().filter(parted).chain(&tops).collect();
+                if rivals.len() > 1 {
+                    return Verdict::Contested(rivals.iter().map(|(at, _)| index(*at)).collect());
+                }
+                self.with_candidate(*at, facts)
+            }
             several => {
                 let primary = self.primary.as_ref().map(|primary| primary.node.index());
                 match several.iter().find(|(at, _)| Some(*at) == primary) {

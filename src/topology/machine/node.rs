@@ -25,8 +25,10 @@ pub(super) struct Node {
     pub(super) failure: Option<ProbeFailure>,
     /// Whether the last complete answer is of another server.
     pub(super) foreign: bool,
-    /// When a hint or a failure made it suspect.
+    /// When a hint last made it suspect: only a probe sent after that can clear it.
     suspect_since: Option<Duration>,
+    /// When the first hint of this suspicion came.
+    suspect_first: Duration,
     /// When the newest probe that was heard of had been sent.
     last_asked: Option<Duration>,
     /// When a probe was last requested and not yet answered.
@@ -47,6 +49,8 @@ pub(super) struct Node {
 const MISSES: u32 = 3;
 /// A requested probe that was not heard of for so long may be requested again.
 const REQUEST_AGAIN: Duration = Duration::from_millis(100);
+/// For how long further hints prolong a suspicion.
+const PROLONG: Duration = Duration::from_millis(500);
 
 impl Node {
     pub(super) fn new(now: Duration) -> Self {
@@ -60,6 +64,7 @@ impl Node {
             failure: None,
             foreign: false,
             suspect_since: None,
+            suspect_first: now,
             last_asked: None,
             requested: None,
             known: false,
@@ -92,11 +97,6 @@ impl Node {
     /// Whether something newer was heard than a probe sent then could tell.
     pub(super) fn is_stale(&self, asked_at: Duration) -> bool {
         self.last_asked.is_some_and(|last| asked_at < last)
-    }
-
-    /// Whether the node was probed at all.
-    pub(super) fn probed(&self) -> bool {
-        self.last_asked.is_some()
     }
 
     fn heard_of(&mut self, asked_at: Duration) {
@@ -172,8 +172,15 @@ impl Node {
         }
     }
 
+    /// A hint made it suspect. Hints prolong a suspicion only for a while: under load they may
+    /// never end, and answers count then.
     pub(super) fn suspect(&mut self, now: Duration) {
-        self.suspect_since = Some(now);
+        if self.suspect_since.is_none() {
+            self.suspect_first = now;
+        }
+        if now.saturating_sub(self.suspect_first) < PROLONG {
+            self.suspect_since = Some(now);
+        }
     }
 
     /// Asks for a probe, unless one is on its way.
@@ -212,7 +219,8 @@ impl Node {
 
     /// Whether it may have failed. One timeout is not enough.
     pub(super) fn is_suspect(&self) -> bool {
-        self.suspect_since.is_some()
+        self.foreign
+            || self.suspect_since.is_some()
             || match &self.failure {
                 Some(failure) if failure.kind.lives() => false,
                 Some(failure) if failure.kind == FailureKind::Timeout => self.misses >= 2,

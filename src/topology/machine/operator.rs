@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::conclude::Outcome;
+use super::outcome::Outcome;
 use super::{ADOPT_RETRY, FenceReason, Machine, OperatorAct, REJECTED, ShardState, TopologyEvent};
 use crate::id::{NodeIndex, ReignId};
 use crate::topology::facts::ReignHistory;
@@ -136,12 +136,15 @@ impl Machine {
 
     /// Decides anew which servers are the shard's.
     pub(super) fn reclassify(&mut self, now: Duration) {
-        let (cluster, shard, system) = (self.cluster, self.shard, self.system);
+        // While the nodes disagree, what is known of each stays as it is.
+        let (cluster, shard, Some(system)) = (self.cluster, self.shard, self.system) else {
+            return;
+        };
         for node in &mut self.nodes {
             node.reclassify(now, |facts| {
                 facts.identity.cluster == cluster
                     && facts.identity.shard == shard
-                    && system.is_none_or(|system| system == facts.system)
+                    && facts.system == system
             });
         }
     }
