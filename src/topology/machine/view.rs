@@ -191,29 +191,6 @@ pub enum FenceReason {
     SystemsDiffer,
 }
 
-impl fmt::Display for FenceReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FenceReason::Operator => f.write_str("an operator fenced it"),
-            FenceReason::WritesLost(loss) => write!(
-                f,
-                "a failover lost writes acknowledged in reign {} between {} and {}: check them, \
-                 then accept the loss",
-                loss.reign, loss.from, loss.to
-            ),
-            FenceReason::ReignLost { reign, .. } => write!(
-                f,
-                "the only writable node lacks the newest reign {reign}: bring back a node that \
-                 holds it, or accept the loss of what was written in it"
-            ),
-            FenceReason::SystemsDiffer => f.write_str(
-                "its nodes have different system identifiers: correct the addresses, or adopt the \
-                 right identifier",
-            ),
-        }
-    }
-}
-
 /// Acknowledged writes that the present primary lacks, or may lack.
 ///
 /// A position is taken after COMMIT and may include what other sessions had not committed, so `to`
