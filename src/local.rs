@@ -13,8 +13,10 @@
 
 mod account;
 pub mod bank;
+mod bank_cluster;
 mod binaries;
 mod cluster;
+pub mod control;
 mod home;
 mod node;
 mod port;
@@ -29,6 +31,7 @@ mod shmem;
 mod spawn;
 mod spec;
 mod state;
+mod status;
 mod sweep;
 mod wheel;
 
@@ -37,3 +40,4 @@ pub use cluster::LocalCluster;
 pub use node::{LocalNode, NodeState};
 pub use shard::LocalShard;
 pub use spec::{LocalSpec, StopMode};
+pub use status::{NodeRole, NodeStatus};

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::NodeId;
+use crate::error::{Error, Result};
+use crate::id::{NodeId, ShardId};
+use crate::ops::Credentials;
 
 use super::account::Account;
 use super::binaries::Binaries;
@@ -62,6 +63,16 @@ impl LocalCluster {
     /// If the specification cannot be met, PostgreSQL is not found, the directory is in use, holds
     /// another cluster or other files, or a server fails; the message holds the end of its log.
     pub async fn start(spec: LocalSpec) -> Result<Self> {
+        Self::start_with(spec, |_| ()).await
+    }
+
+    /// As [`start`](Self::start), and calls `ready` with each node once it accepts sessions and, if
+    /// it is a replica, streams.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub async fn start_with(spec: LocalSpec, ready: impl Fn(&LocalNode) + Sync) -> Result<Self> {
         spec.check()?;
         let account = Account::find()?;
         let binaries = Binaries::find_for(&account, spec.bindir.as_deref()).await?;
@@ -78,7 +89,7 @@ impl LocalCluster {
             None => {
                 home.clear(&account)?;
                 let secrets = Secrets::generate();
-                secrets.write_all(&home.passwords())?;
+                home.make_secrets(&secrets)?;
                 secrets
             }
         };
@@ -99,13 +110,15 @@ impl LocalCluster {
         stream::iter(&cluster.shards)
             .map(Ok)
             .try_for_each_concurrent(AT_ONCE, |shard| {
-                let (cluster, spec) = (&cluster, &spec);
+                let (cluster, spec, ready) = (&cluster, &spec, &ready);
+                let secrets = &cluster.secrets;
                 async move {
                     if again {
-                        shard.restart(&cluster.secrets, cluster.synchronous).await
+                        shard.restart(secrets, cluster.synchronous, ready).await
                     } else {
+                        let settings = &spec.settings;
                         shard
-                            .build(&cluster.secrets, &spec.settings, cluster.synchronous)
+                            .build(secrets, settings, cluster.synchronous, ready)
                             .await
                     }
                 }
@@ -260,6 +273,17 @@ impl LocalCluster {
         self.conninfo(node.as_ref(), APP)
     }
 
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    pub(super) fn credentials(&self, role: &str) -> Credentials {
+        Credentials {
+            user: role.to_owned(),
+            password: Some(self.secrets.password(role).into()),
+        }
+    }
+
     fn conninfo(&self, node: &str, role: &str) -> Result<tokio_postgres::Config> {
         let node = self.node(node)?;
         let mut config = tokio_postgres::Config::new();
@@ -308,9 +332,13 @@ impl Drop for LocalCluster {
     }
 }
 
+/// The name of a shard.
+pub(super) fn shard_name(shard: usize) -> Result<ShardId> {
+    ShardId::new(&format!("s{shard}")).map_err(|e| Error::config(e.to_string()))
+}
+
 /// The name of a node: its shard's, and a letter.
 pub(super) fn node_name(shard: usize, node: usize) -> Result<NodeId> {
     let letter = char::from(b'a' + u8::try_from(node).unwrap_or_default());
-    NodeId::new(&format!("s{shard}{letter}"))
-        .map_err(|e| Error::new(ErrorKind::Config, e.to_string()))
+    NodeId::new(&format!("s{shard}{letter}")).map_err(|e| Error::config(e.to_string()))
 }

@@ -4,6 +4,10 @@
 //! pgshard.lock      held (flock) by the process that runs the servers, and only while it lives
 //! cluster.json      what was built: counts, ports, who is primary
 //! pgpass            the passwords of all roles, in libpq's format, mode 0600
+//! secrets/app       one password a file, for a configuration's password_file
+//! shards.toml       the configuration, if it was written
+//! control.sock      the supervisor's socket, if there is one
+//! supervisor.log    what the supervisor printed
 //! nodes/s0a/data    the data directory
 //! nodes/s0a/log     what the server printed
 //! ```
@@ -19,10 +23,16 @@ use crate::error::{Error, Result};
 use crate::id::NodeId;
 
 use super::account::Account;
+use super::bank_cluster::secret_file;
+use super::secrets::{APP, OWNER, Secrets, write_private};
 use super::spawn::io_error;
+use super::state::STATE;
 use super::sweep;
 
 const LOCK: &str = "pgshard.lock";
+
+/// What a supervisor prints. Whoever starts one creates it before anything else.
+pub(super) const SUPERVISOR_LOG: &str = "supervisor.log";
 
 /// The directory of a cluster that this process runs. Dropping it gives up the ownership, and
 /// removes a temporary one.
@@ -63,20 +73,11 @@ impl Home {
             if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 std::fs::create_dir_all(parent)
                     .map_err(|e| io_error(format!("cannot create {}", parent.display()), e))?;
-                account.check_reach(&canonical(parent)?)?;
             }
             make_dir(dir, account)?;
         }
         let dir = canonical(dir)?;
-        account.check_reach(&dir)?;
-        let mut entries = std::fs::read_dir(&dir)
-            .map_err(|e| io_error(format!("cannot read {}", dir.display()), e))?;
-        if entries.next().is_some() && !dir.join(LOCK).exists() {
-            return Err(Error::refused(format!(
-                "{} holds other files and no local cluster; name a new or empty directory",
-                dir.display()
-            )));
-        }
+        check_kept(&dir, account)?;
         let Some(lock) =
             lock(&dir).map_err(|e| io_error(format!("cannot lock {}", dir.display()), e))?
         else {
@@ -106,13 +107,28 @@ impl Home {
     }
 
     pub(super) fn state(&self) -> PathBuf {
-        self.dir.join("cluster.json")
+        self.dir.join(STATE)
     }
 
     /// Forgets the nodes of a run that did not finish making them, and makes room for new ones.
     pub(super) fn clear(&self, account: &Account) -> Result<()> {
         sweep::remove_nodes(&self.dir);
         make_dir(&self.nodes(), account)
+    }
+
+    /// Writes the passwords: all of them for libpq, and those of a configuration alone.
+    pub(super) fn make_secrets(&self, secrets: &Secrets) -> Result<()> {
+        let dir = self.dir.join("secrets");
+        let _ = std::fs::remove_dir_all(&dir);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|e| io_error(format!("cannot create {}", dir.display()), e))?;
+        for role in [APP, OWNER] {
+            let line = format!("{}\n", secrets.password(role));
+            write_private(&secret_file(&self.dir, role), &line)?;
+        }
+        secrets.write_all(&self.passwords())
     }
 
     pub(super) fn nodes(&self) -> PathBuf {
@@ -131,6 +147,24 @@ impl Drop for Home {
             sweep::remove(&self.dir);
         }
     }
+}
+
+/// Refuses a directory to keep that the servers could not reach, or that has another use. Its path
+/// is absolute; it need not exist.
+pub(super) fn check_kept(dir: &Path, account: &Account) -> Result<()> {
+    account.check_reach(dir)?;
+    let mut entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries.flatten(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(io_error(format!("cannot read {}", dir.display()), e)),
+    };
+    if entries.any(|entry| entry.file_name() != SUPERVISOR_LOG) && !has_lock(dir) {
+        return Err(Error::refused(format!(
+            "{} holds other files and no local cluster; name a new or empty directory",
+            dir.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Where the nodes of the cluster in `dir` are.

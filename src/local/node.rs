@@ -215,8 +215,8 @@ impl LocalNode {
             return Err(self.refused("is paused and cannot stop; resume or kill it"));
         }
         let _ = kill(postmaster, signal(mode));
-        let gone = tokio::time::timeout(patience, ended.wait_for(|ended| *ended)).await;
-        if gone.is_err() {
+        let gone = tokio::time::timeout(patience, ended.wait_for(|ended| *ended));
+        if gone.await.is_err() {
             return Err(Error::new(
                 ErrorKind::Timeout,
                 format!(

@@ -49,12 +49,22 @@ pub(super) fn db_error(node: &LocalNode) -> impl Fn(tokio_postgres::Error) -> Er
 
 /// A superuser's session.
 pub(super) async fn admin(node: &LocalNode, secrets: &Secrets, database: &str) -> Result<Client> {
+    admin_as(node, secrets, SUPERUSER, database).await
+}
+
+/// A session of one of the cluster's roles.
+pub(super) async fn admin_as(
+    node: &LocalNode,
+    secrets: &Secrets,
+    role: &str,
+    database: &str,
+) -> Result<Client> {
     let mut config = tokio_postgres::Config::new();
     config
         .host("127.0.0.1")
         .port(node.port())
-        .user(SUPERUSER)
-        .password(secrets.password(SUPERUSER))
+        .user(role)
+        .password(secrets.password(role))
         .dbname(database)
         .application_name("pgshard-local");
     let connected = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls))

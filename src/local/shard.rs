@@ -12,7 +12,7 @@ use crate::id::{NodeId, ShardId};
 
 use super::account::Account;
 use super::binaries::Binaries;
-use super::cluster::{DATABASE, node_name};
+use super::cluster::{DATABASE, node_name, shard_name};
 use super::home::Home;
 use super::node::{LocalNode, NodeState};
 use super::port::ReservedPort;
@@ -43,8 +43,7 @@ impl LocalShard {
         account: &Account,
         binaries: &Binaries,
     ) -> Result<Self> {
-        let id = ShardId::new(&format!("s{index}"))
-            .map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
+        let id = shard_name(index)?;
         let nodes = (0..=replicas)
             .map(|node| {
                 let name = node_name(index, node)?;
@@ -108,6 +107,7 @@ impl LocalShard {
         secrets: &Secrets,
         settings: &[(String, String)],
         synchronous: bool,
+        ready: &(impl Fn(&LocalNode) + Sync),
     ) -> Result<()> {
         let primary = self.primary();
         for node in &self.nodes {
@@ -121,17 +121,24 @@ impl LocalShard {
         provision::prepare_database(primary, &inside).await?;
         drop(inside);
         replication::ensure_slots(primary, &session, self.nodes.iter()).await?;
+        ready(primary);
         for replica in self.replicas() {
             provision::clone(replica, primary).await?;
             replica.start().await?;
             replication::wait_streaming(primary, &session, replica, PATIENCE).await?;
+            ready(replica);
         }
         // Last, so that no copy inherits it.
         self.wait_for_standbys(&session, synchronous).await
     }
 
     /// Starts all servers of an earlier run. Ports may have changed.
-    pub(super) async fn restart(&self, secrets: &Secrets, synchronous: bool) -> Result<()> {
+    pub(super) async fn restart(
+        &self,
+        secrets: &Secrets,
+        synchronous: bool,
+        ready: &(impl Fn(&LocalNode) + Sync),
+    ) -> Result<()> {
         let primary = self.primary();
         for node in &self.nodes {
             provision::make_node_dir(node, secrets)?;
@@ -145,20 +152,27 @@ impl LocalShard {
             ));
         }
         replication::ensure_slots(primary, &session, self.nodes.iter()).await?;
+        ready(primary);
         for replica in self.replicas() {
-            if replica.data_dir().join("standby.signal").exists() {
-                provision::make_standby(replica, primary)?;
-                replica.start().await?;
-                let patience = Duration::from_secs(10);
-                let streams =
-                    replication::wait_streaming(primary, &session, replica, patience).await;
-                if streams.is_ok() {
-                    continue;
-                }
+            if !self.follows_again(replica, &session).await? {
+                replication::rejoin(replica, primary, &session, secrets).await?;
             }
-            replication::rejoin(replica, primary, &session, secrets).await?;
+            ready(replica);
         }
         self.wait_for_standbys(&session, synchronous).await
+    }
+
+    /// Starts a node that was a standby; false if it was none, or cannot follow.
+    async fn follows_again(&self, replica: &LocalNode, session: &Client) -> Result<bool> {
+        if !replica.data_dir().join("standby.signal").exists() {
+            return Ok(false);
+        }
+        let primary = self.primary();
+        provision::make_standby(replica, primary)?;
+        replica.start().await?;
+        let patience = Duration::from_secs(10);
+        let streams = replication::wait_streaming(primary, session, replica, patience).await;
+        Ok(streams.is_ok())
     }
 
     pub(super) async fn promote(&self, node: NodeId, secrets: &Secrets) -> Result<()> {

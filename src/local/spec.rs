@@ -1,10 +1,14 @@
 //! What a local cluster shall be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+
+use super::account::Account;
+use super::home;
+use super::state::{STATE, State};
 
 /// What a local cluster shall be. The default is one shard with one asynchronous replica, in a
 /// temporary directory.
@@ -39,8 +43,28 @@ impl Default for LocalSpec {
 }
 
 impl LocalSpec {
+    /// What an earlier run made in a directory, to start it again; `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read, or its description is damaged.
+    pub fn saved(dir: &Path) -> Result<Option<Self>> {
+        let state = State::read(&dir.join(STATE))?;
+        Ok(state.map(|state| LocalSpec {
+            shards: state.shards.len(),
+            replicas: state.replicas(),
+            synchronous: state.synchronous,
+            dir: Some(dir.to_owned()),
+            ..LocalSpec::default()
+        }))
+    }
+
     /// Refuses what cannot be built, before anything is touched.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// `Config` or `Refused`, saying what to ask for instead.
+    pub fn check(&self) -> Result<()> {
         if !cfg!(target_os = "linux") {
             return Err(Error::refused(
                 "local clusters need Linux: they rely on its parent-death signal and on /proc; \
@@ -64,6 +88,11 @@ impl LocalSpec {
                 "a synchronous cluster needs at least one replica a shard, else its first write \
                  waits for ever; ask for replicas = 1 or more",
             ));
+        }
+        if let Some(dir) = &self.dir {
+            let dir = std::path::absolute(dir)
+                .map_err(|e| Error::config(format!("{} is not a directory: {e}", dir.display())))?;
+            home::check_kept(&dir, &Account::find()?)?;
         }
         for (name, value) in &self.settings {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';

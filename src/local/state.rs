@@ -11,7 +11,10 @@ use super::secrets::write_private;
 use super::spawn::io_error;
 use super::spec::LocalSpec;
 
-/// The contents of `cluster.json`.
+/// The file in a cluster's directory.
+pub(super) const STATE: &str = "cluster.json";
+
+/// The contents of [`STATE`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct State {
     /// The major version of the servers that made the data directories.
@@ -53,10 +56,14 @@ impl State {
             .map_err(|e| io_error(format!("cannot write {}", file.display()), e))
     }
 
+    pub(super) fn replicas(&self) -> usize {
+        let nodes = self.shards.first().map_or(1, |shard| shard.ports.len());
+        nodes.saturating_sub(1)
+    }
+
     /// Refuses to start another cluster than the one that is there.
     pub(super) fn check(&self, spec: &LocalSpec, binaries: &Binaries) -> Result<()> {
-        let replicas = self.shards.first().map_or(1, |shard| shard.ports.len());
-        let replicas = replicas.saturating_sub(1);
+        let replicas = self.replicas();
         let same = self.shards.len() == spec.shards
             && replicas == spec.replicas
             && self.synchronous == spec.synchronous;

@@ -4,14 +4,11 @@
 //! unless it is told to.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::support::start;
+use crate::support::{start, tmpdir};
 
 const ROLE: &str = "PGSHARD_TEST_OWNER";
 
@@ -41,13 +38,6 @@ async fn owner() {
 fn postmasters(cluster: &pgshard::local::LocalCluster) -> String {
     let ids = cluster.nodes().filter_map(|node| node.process_id());
     ids.map(|id| id.to_string()).collect::<Vec<_>>().join(" ")
-}
-
-/// A directory for temporary files that the servers' user can enter.
-fn tmpdir() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    dir
 }
 
 fn run_owner(role: &str, tmp: &Path) -> Child {

@@ -14,6 +14,8 @@ mod failover_follow;
 mod fdw_views;
 mod install_repeat;
 mod local_crash;
+#[cfg(feature = "cli")]
+mod local_dev;
 mod local_nodes;
 mod local_proxy;
 mod routing_twin;

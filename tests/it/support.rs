@@ -5,7 +5,6 @@ pub(crate) mod cli;
 
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
-use pgshard::ops::install::{Install, InstallOptions};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// An asynchronous cluster of empty databases, in a temporary directory.
@@ -63,52 +62,21 @@ pub(crate) fn credentials(settings: &Config) -> Credentials {
 
 /// The configuration of a cluster that holds the example bank.
 pub(crate) fn bank_config(cluster: &LocalCluster) -> pgshard::Config {
-    let text = bank_toml(cluster);
-    let mut config = pgshard::Config::parse(&text, "shards.toml").expect("a configuration");
-    config.password = credentials(&cluster.app_conninfo("s0a").expect("a node")).password;
-    config
+    cluster.config().expect("a configuration")
 }
 
 /// The text of that configuration, without a password.
 pub(crate) fn bank_toml(cluster: &LocalCluster) -> String {
-    let mut text = String::from(
-        r#"
-        cluster = "bank"
-        database = "bankdb"
-        user = "app"
-        [routing]
-        hash = "pg"
-        "#,
-    );
-    for table in ["customers", "bank_accounts", "transactions"] {
-        text += &format!("[[table]]\nname = \"{table}\"\nkey = \"customer_id\"\n");
-    }
-    text += "[[reference]]\nname = \"currencies\"\n";
-    for shard in cluster.shards() {
-        text += &format!("[[shard]]\nid = \"{}\"\n", shard.id());
-        for node in shard.nodes() {
-            text += &format!(
-                "[[shard.node]]\nid = \"{}\"\nhost = \"127.0.0.1\"\nport = {}\n",
-                node.id(),
-                node.port()
-            );
-        }
-    }
-    text
+    let text = cluster.config_toml();
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with("password_file"));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Creates the example bank's tables on every shard.
 pub(crate) async fn load_bank_schema(cluster: &LocalCluster) {
-    for shard in cluster.shards() {
-        let session = owner(cluster, shard.primary().id().as_str()).await;
-        for sql in [
-            include_str!("../../schema/bank/001_tables.sql"),
-            include_str!("../../schema/bank/002_currencies.sql"),
-            include_str!("../../schema/bank/003_grants.sql"),
-        ] {
-            session.batch_execute(sql).await.expect("the bank's schema");
-        }
-    }
+    cluster.create_bank().await.expect("the bank's schema");
 }
 
 /// A cluster with the example bank's tables and the schema pgshard on every shard.
@@ -120,11 +88,13 @@ pub(crate) async fn installed(shards: usize, replicas: usize) -> (LocalCluster, 
 
 /// Makes a cluster of empty databases an installed one.
 pub(crate) async fn install(cluster: &LocalCluster) -> pgshard::Config {
-    load_bank_schema(cluster).await;
-    let config = bank_config(cluster);
-    let mut options = InstallOptions::new(ddl_role(cluster));
-    options.placement_check = true;
-    let plan = Install::plan(&config, options).await.expect("a plan");
-    plan.apply(|_| ()).await.expect("an installation");
-    config
+    cluster.install(|_| ()).await.expect("an installation")
+}
+
+/// A directory for temporary files that the servers' user can enter.
+pub(crate) fn tmpdir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), mode).expect("permissions");
+    dir
 }

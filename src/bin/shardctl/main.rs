@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod context;
 mod credentials;
+mod dev;
 mod duration;
 mod exit;
 mod failure;
@@ -89,6 +90,7 @@ enum Command {
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
+    Dev(dev::Dev),
     Completions(completions::Completions),
 }
 
@@ -102,6 +104,7 @@ impl Command {
             Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
+            Command::Dev(command) => command.run(context).await,
         }
     }
 }

@@ -1,0 +1,164 @@
+//! A local cluster as a working one: its configuration, the example bank's tables, the schema
+//! `pgshard`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Config, Environment, Loader};
+use crate::error::Result;
+use crate::id::ShardId;
+use crate::ops::Credentials;
+use crate::ops::install::{Install, InstallOptions};
+
+use super::cluster::{DATABASE, LocalCluster};
+use super::node::LocalNode;
+use super::replication::{admin_as, db_error};
+use super::secrets::{APP, OWNER, write_private};
+
+/// The example bank, in the order in which it is created.
+const BANK: [&str; 3] = [
+    include_str!("../../schema/bank/001_tables.sql"),
+    include_str!("../../schema/bank/002_currencies.sql"),
+    include_str!("../../schema/bank/003_grants.sql"),
+];
+
+impl LocalCluster {
+    /// The cluster's configuration as text. It names a file with the application's password, so
+    /// that it holds no secret itself.
+    pub fn config_toml(&self) -> String {
+        self.config_toml_via(LocalNode::port)
+    }
+
+    /// The configuration as text, with other ports for the nodes: those of proxies before them.
+    pub fn config_toml_via(&self, port: impl Fn(&LocalNode) -> u16) -> String {
+        let mut text = format!(
+            "# Written by pgshard's local launcher, and again at each start.\n\
+             cluster = \"bank\"\n\
+             database = \"{DATABASE}\"\n\
+             user = \"{APP}\"\n\
+             password_file = \"secrets/{APP}\"\n\
+             \n\
+             [routing]\n\
+             hash = \"pg\"\n\
+             key = \"uuid\"\n\
+             buckets = 4096\n\
+             version = 1\n"
+        );
+        for table in ["customers", "bank_accounts", "transactions"] {
+            let _ = write!(
+                text,
+                "\n[[table]]\nname = \"{table}\"\nkey = \"customer_id\"\n"
+            );
+        }
+        text.push_str("\n[[reference]]\nname = \"currencies\"\n");
+        for shard in self.shards() {
+            let _ = write!(text, "\n[[shard]]\nid = \"{}\"\n", shard.id());
+            for node in shard.nodes() {
+                let _ = writeln!(
+                    text,
+                    "[[shard.node]]\nid = \"{}\"\nhost = \"127.0.0.1\"\nport = {}",
+                    node.id(),
+                    port(node)
+                );
+            }
+        }
+        text
+    }
+
+    /// The configuration, whatever this process's environment says.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster's directory has lost its password files.
+    pub fn config(&self) -> Result<Config> {
+        self.config_via(LocalNode::port)
+    }
+
+    /// The configuration with other ports for the nodes: those of proxies before them.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster's directory has lost its password files.
+    pub fn config_via(&self, port: impl Fn(&LocalNode) -> u16) -> Result<Config> {
+        Loader::new()
+            .environment(Environment::default())
+            .check_text(&self.config_toml_via(port), self.config_file())
+            .into_config()
+    }
+
+    /// Where [`write_config`](Self::write_config) writes the configuration: `shards.toml` in the
+    /// cluster's directory.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir().join("shards.toml")
+    }
+
+    /// Writes the configuration into the cluster's directory.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn write_config(&self) -> Result<()> {
+        write_private(&self.config_file(), &self.config_toml())
+    }
+
+    /// The role that owns the databases, for `shardctl install` and the like.
+    pub fn owner(&self) -> Credentials {
+        self.credentials(OWNER)
+    }
+
+    /// The file that holds the owner's password on one line.
+    pub fn owner_password_file(&self) -> PathBuf {
+        secret_file(self.dir(), OWNER)
+    }
+
+    /// Creates the example bank's tables where they are missing, installs the schema `pgshard` with
+    /// placement checks, and calls `done` after each shard. May be repeated.
+    ///
+    /// # Errors
+    ///
+    /// If a shard has no primary that answers, or a statement fails.
+    pub async fn install(&self, mut done: impl FnMut(ShardId)) -> Result<Config> {
+        self.create_bank().await?;
+        let config = self.config()?;
+        let mut options = InstallOptions::new(self.owner());
+        options.placement_check = true;
+        // A machine that starts a dozen servers may be slow to answer.
+        options.lock_timeout = Duration::from_secs(30);
+        let install = Install::plan(&config, options).await?;
+        install.apply(|plan| done(plan.shard)).await?;
+        Ok(config)
+    }
+
+    /// Creates the example bank's tables on the shards where they are missing, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// If a shard has no primary that answers, or a statement fails.
+    pub async fn create_bank(&self) -> Result<()> {
+        for shard in self.shards() {
+            self.create_bank_on(shard.primary()).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_bank_on(&self, primary: &LocalNode) -> Result<()> {
+        let session = admin_as(primary, self.secrets(), OWNER, DATABASE).await?;
+        let exists: bool = session
+            .query_one("SELECT to_regclass('public.currencies') IS NOT NULL", &[])
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(db_error(primary))?;
+        if exists {
+            return Ok(());
+        }
+        // One simple query is one transaction: all of it or nothing.
+        let sql = BANK.concat();
+        session.batch_execute(&sql).await.map_err(db_error(primary))
+    }
+}
+
+/// Where a role's password is kept, alone on one line, for `password_file` in a configuration.
+pub(super) fn secret_file(dir: &Path, role: &str) -> PathBuf {
+    dir.join("secrets").join(role)
+}
