@@ -22,6 +22,7 @@
 
 mod access;
 mod advice;
+mod digest;
 mod duration;
 mod environment;
 mod layout;

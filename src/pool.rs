@@ -3,6 +3,7 @@
 //! - `connector` makes one connection within one deadline (`socket`, `tls`) and starts its task;
 //! - `link` is what the connection's task and its holders share: notices, role, end, work in flight;
 //! - `manager` makes and checks the items of a deadpool pool;
+//! - `identity` asks each new connection whether it leads to the right server;
 //! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
 //! - `lease` is a connection lent to one caller, safe to drop at any moment;
 //! - `fault` turns the driver's errors into this crate's.
@@ -12,6 +13,7 @@
 
 mod connector;
 mod fault;
+mod identity;
 mod lease;
 mod link;
 mod manager;
@@ -25,6 +27,7 @@ pub use node::PoolStatus;
 
 pub(crate) use connector::{Connector, Dialer};
 pub(crate) use fault::Fault;
+pub(crate) use identity::stale_map;
 pub(crate) use lease::Stamp;
 pub(crate) use link::Connection;
 pub(crate) use node::NodePool;

@@ -37,7 +37,10 @@ impl managed::Manager for Manager {
                 generation,
             })
             .await?;
-        self.node.greet(&connection).await?;
+        self.node
+            .identity
+            .check(&self.node.connector, &connection)
+            .await?;
         self.node.register(&connection.link);
         if self.node.generation() != generation {
             // Cleared while this connection was being made.

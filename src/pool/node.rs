@@ -8,15 +8,14 @@ use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::fault::Fault;
+use super::identity::Identity;
 use super::lease::{Lease, Stamp};
-use super::link::{Connection, Link};
+use super::link::Link;
 use super::manager::Manager;
 use super::{Access, Connector};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
-use crate::id::{ClusterId, SystemId};
-use crate::topology::Hint;
+use crate::id::SystemId;
 
 /// Connections of one node that may be in the making at once.
 const CONNECTING: usize = 2;
@@ -27,10 +26,8 @@ type Pool = deadpool::managed::Pool<Manager>;
 pub(super) struct NodeShared {
     pub(super) connector: Connector,
     pub(super) connecting: Semaphore,
-    cluster: ClusterId,
+    pub(super) identity: Identity,
     generation: AtomicU64,
-    /// The expected system identifier; 0 while it is not known.
-    system: AtomicU64,
     links: Mutex<Vec<Weak<Link>>>,
 }
 
@@ -67,78 +64,6 @@ impl NodeShared {
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(link));
     }
-
-    /// Checks that the server at the other end is the configured shard of the configured cluster.
-    pub(super) async fn greet(&self, connection: &Connection) -> Result<()> {
-        const WHO: &str = "SELECT i.cluster, i.shard, c.system_identifier \
-                           FROM pgshard.identity i, pg_catalog.pg_control_system() c";
-        let Connection { client, link } = connection;
-        let answer = tokio::time::timeout(self.connector.timeout(), client.query_typed(WHO, &[]))
-            .await
-            .map_err(|_| {
-                link.hint(Hint::TimedOut);
-                self.connector.locate(
-                    Error::new(
-                        ErrorKind::Timeout,
-                        "connected, but the server does not answer",
-                    )
-                    .with_label(Label::NOT_SENT)
-                    .with_label(Label::RETRYABLE)
-                    .in_phase(Phase::Connect),
-                )
-            })?;
-        let rows = answer.map_err(|error| {
-            let error = Fault::of(error, Phase::Connect).report(link);
-            self.connector
-                .locate(not_installed(error).with_label(Label::NOT_SENT))
-        })?;
-        let foreign = |message: String| {
-            link.hint(Hint::WrongIdentity);
-            self.connector.locate(
-                Error::new(ErrorKind::WrongNode, message)
-                    .with_label(Label::NOT_SENT)
-                    .in_phase(Phase::Connect),
-            )
-        };
-        let [row] = rows.as_slice() else {
-            return Err(foreign(
-                "pgshard.identity is empty: run `shardctl install`".into(),
-            ));
-        };
-        let column = |index| row.try_get::<_, &str>(index).unwrap_or_default();
-        let (cluster, shard) = (column(0), column(1));
-        if cluster != self.cluster.as_str() || shard != self.connector.shard().as_str() {
-            return Err(foreign(format!(
-                "the server is shard {shard:?} of cluster {cluster:?}, not shard \"{}\" of \
-                 \"{}\": correct the node's host and port",
-                self.connector.shard(),
-                self.cluster
-            )));
-        }
-        let system = row.try_get::<_, i64>(2).unwrap_or_default() as u64;
-        let expected = self.system.load(Ordering::Acquire);
-        if expected != 0 && system != expected {
-            return Err(foreign(format!(
-                "the server's system identifier is {system}, its shard's is {expected}: it is \
-                 not a copy of this shard"
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// A missing schema is the most common mistake of a first start: say so.
-pub(crate) fn not_installed(error: Error) -> Error {
-    use crate::sqlstate::{Meaning, SqlState};
-    match error.sqlstate().map(SqlState::meaning) {
-        Some(Meaning::NoObject) => Error::new(
-            ErrorKind::WrongNode,
-            "the database has no schema `pgshard`: run `shardctl install`",
-        )
-        .in_phase(error.phase())
-        .with_source(error),
-        _ => error,
-    }
 }
 
 impl NodePool {
@@ -146,9 +71,8 @@ impl NodePool {
         let shared = Arc::new(NodeShared {
             connector,
             connecting: Semaphore::new(CONNECTING),
-            cluster: config.cluster,
+            identity: Identity::new(config),
             generation: AtomicU64::new(1),
-            system: AtomicU64::new(0),
             links: Mutex::new(Vec::new()),
         });
         let pool = |access| {
@@ -186,7 +110,7 @@ impl NodePool {
 
     /// From now on only servers with this identifier are talked to.
     pub(crate) fn expect_system(&self, system: SystemId) {
-        self.shared.system.store(system.0, Ordering::Release);
+        self.shared.identity.expect_system(system);
     }
 
     /// Lends a connection, waiting until the deadline at most.

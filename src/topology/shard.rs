@@ -1,6 +1,6 @@
 //! What the monitor, the pools and the client share of one shard.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ use super::machine::{OperatorAct, ShardState, View};
 use super::{Event, NoNode, Read, explain, select};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
-use crate::id::{Epoch, Lsn, NodeIndex, ReignId, ShardId};
-use crate::pool::{Access, Lease, NodePool, Stamp};
+use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, ShardId};
+use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
+
+/// No version: this process's map is the shard's.
+const CURRENT: i64 = -1;
 
 /// One shard: its pools, and the view of it that its monitor publishes.
 ///
@@ -25,6 +28,9 @@ pub(crate) struct Shard {
     changed: watch::Sender<u64>,
     waiting: AtomicUsize,
     max_waiting: usize,
+    map_version: MapVersion,
+    /// The map version that the primary was told, if it is not this process's; see `stale`.
+    stale: AtomicI64,
     checkout: Duration,
     /// Round trip of a probe in microseconds, smoothed; 0 while there was none.
     latencies: Vec<AtomicU64>,
@@ -58,6 +64,8 @@ impl Shard {
             changed: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
             max_waiting: config.failover.max_waiting,
+            map_version: config.map.version(),
+            stale: AtomicI64::new(CURRENT),
             checkout: config.timeouts.checkout,
             acknowledged: Mutex::new(None),
             adopts,
@@ -109,12 +117,33 @@ impl Shard {
                 node.expect_system(epoch.system);
             }
         }
+        let primary = view
+            .primary
+            .and_then(|(node, _)| view.nodes.get(node.index()));
+        if let Some(version) = primary.and_then(|node| node.map_version) {
+            let stale = if version == self.map_version {
+                CURRENT
+            } else {
+                version.0
+            };
+            self.stale.store(stale, Ordering::Release);
+        }
         self.view.store(view);
         self.changed.send_modify(|version| *version += 1);
     }
 
+    /// Refuses what a process with another shard map would answer wrongly. A write is checked by the
+    /// shard itself; a read of a bucket that has moved away would find nothing and say so.
+    fn map_is_current(&self) -> Result<()> {
+        match self.stale.load(Ordering::Acquire) {
+            CURRENT => Ok(()),
+            version => Err(self.in_checkout(stale_map(self.map_version, MapVersion(version)))),
+        }
+    }
+
     /// Lends a connection to the primary, waiting for one to exist and for its pool.
     pub(crate) async fn lease_primary(&self, access: Access, deadline: Instant) -> Result<Lease> {
+        self.map_is_current()?;
         loop {
             let (node, epoch) = self.primary(deadline).await?;
             let Some(pool) = self.node(node) else {
@@ -133,6 +162,7 @@ impl Shard {
 
     /// Lends a connection for reading to a node that qualifies, waiting for one to exist.
     pub(crate) async fn lease_read(&self, read: Read, deadline: Instant) -> Result<Lease> {
+        self.map_is_current()?;
         loop {
             let mut changed = self.changed.subscribe();
             let chosen = {

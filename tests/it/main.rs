@@ -19,6 +19,7 @@ mod local_dev;
 mod local_nodes;
 mod local_proxy;
 mod routing_twin;
+mod stale_map;
 mod support;
 mod tls;
 mod topology_language;

@@ -118,27 +118,6 @@ pub(super) fn notes(config: &Config, observed: &Observed) -> Vec<String> {
     notes
 }
 
-/// The digest of bucket → shard and of the pins, by the shards' names.
-pub(super) fn layout(config: &Config) -> String {
-    let mut digest = xxhash_rust::xxh3::Xxh3::new();
-    let name = |shard: ShardIndex| {
-        config
-            .shards
-            .get(shard.index())
-            .map_or("", |shard| shard.id.as_str())
-    };
-    for bucket in 0..config.map.buckets() {
-        if let Some(owner) = config.map.owner(crate::id::Bucket(bucket)) {
-            digest.update(name(owner).as_bytes());
-            digest.update(b"\n");
-        }
-    }
-    for pin in config.map.pins() {
-        digest.update(format!("{}={}\n", pin.key, name(pin.shard)).as_bytes());
-    }
-    format!("{:016x}", digest.digest())
-}
-
 const FIRST_REIGN: &str = "INSERT INTO pgshard.reign (reign, timeline, start_lsn)\n\
      SELECT gen_random_uuid(),\n       \
      ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,\n       \
@@ -189,7 +168,7 @@ fn identity(
         cluster: config.cluster.to_string(),
         shard: shard.id.to_string(),
         map_version: config.map.version().0,
-        layout: layout(config),
+        layout: config.layout_digest(),
         hash: config.map.hash().to_string(),
         key_type: config.map.key_type().name().to_owned(),
         // Checked when the map was built.
