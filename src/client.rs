@@ -27,6 +27,7 @@ mod tx;
 mod types;
 mod write;
 
+pub(crate) use self::core::Core;
 pub use batch::Batch;
 pub use cluster::Cluster;
 pub use commit::{CommitOutcome, PendingCommit};

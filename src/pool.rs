@@ -6,6 +6,7 @@
 //! - `identity` asks each new connection whether it leads to the right server;
 //! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
 //! - `lease` is a connection lent to one caller, safe to drop at any moment;
+//! - `rows` reads a statement's rows as they come;
 //! - `fault` turns the driver's errors into this crate's.
 //!
 //! The pools know nothing of the machine that decides about the topology: they report hints, and are
@@ -19,6 +20,7 @@ mod link;
 mod manager;
 mod node;
 mod report;
+mod rows;
 mod socket;
 mod tls;
 
@@ -32,6 +34,7 @@ pub(crate) use lease::Stamp;
 pub(crate) use link::Connection;
 pub(crate) use node::NodePool;
 pub(crate) use report::{Report, ReportSender};
+pub(crate) use rows::OpenRows;
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

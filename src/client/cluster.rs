@@ -230,7 +230,6 @@ impl Cluster {
         self.core.tasks.wait().await;
     }
 
-    #[expect(dead_code, reason = "the fan-out's door")]
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }

@@ -55,7 +55,7 @@ impl Core {
             })
     }
 
-    pub(super) fn retry(&self, shard: ShardIndex, deadline: Instant) -> Retry<'_> {
+    pub(crate) fn retry(&self, shard: ShardIndex, deadline: Instant) -> Retry<'_> {
         Retry {
             policy: &self.retry,
             budget: &self.budgets[shard.index()],
@@ -66,7 +66,7 @@ impl Core {
     }
 
     /// Something succeeded on a shard: retries may be paid from it.
-    pub(super) fn earn(&self, shard: ShardIndex) {
+    pub(crate) fn earn(&self, shard: ShardIndex) {
         self.budgets[shard.index()].earn();
     }
 }

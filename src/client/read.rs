@@ -33,7 +33,7 @@ pub struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub(super) fn new(cluster: &'a Core, shard: ShardIndex) -> Self {
+    pub(crate) fn new(cluster: &'a Core, shard: ShardIndex) -> Self {
         Read {
             cluster,
             shard,

@@ -83,7 +83,7 @@ impl RetryBudget {
 }
 
 /// Decides about each failure of one operation whether it is tried again.
-pub(super) struct Retry<'a> {
+pub(crate) struct Retry<'a> {
     pub(super) policy: &'a RetryPolicy,
     pub(super) budget: &'a RetryBudget,
     pub(super) shard: ShardId,
@@ -98,7 +98,7 @@ impl Retry<'_> {
     ///
     /// The given error, if it is not one that another attempt can help, or if attempts, time or
     /// budget are used up.
-    pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+    pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
         self.attempts += 1;
         let may = error.has(Label::RETRYABLE) && !error.has(Label::OUTCOME_UNKNOWN);
         if !may || self.attempts >= self.policy.attempts {

@@ -22,5 +22,7 @@ mod row;
 mod window;
 
 pub use declare::{Aggregate, ColumnRef, GroupKey, Merge, SortKey};
-pub use row::Column;
-pub(crate) use row::OwnedRow;
+pub(crate) use kway::Step;
+pub(crate) use resolve::{Engine, check_same};
+pub(crate) use row::{Cells, Column, OwnedRow};
+pub(crate) use window::Window;

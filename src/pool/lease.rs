@@ -196,31 +196,6 @@ impl Lease {
         self.forget_stale_plan(sql, outcome)
     }
 
-    /// Starts a statement whose rows are read as they come. The lease counts as in flight until
-    /// [`stream_ended`](Self::stream_ended).
-    pub(crate) async fn stream(
-        &self,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        phase: Phase,
-        deadline: Instant,
-    ) -> Result<tokio_postgres::RowStream> {
-        let statement = self.prepare(sql, phase, deadline).await?;
-        let params = params.iter().map(|param| *param as &dyn ToSql);
-        let params: Vec<&dyn ToSql> = params.collect();
-        let outcome = self
-            .run(phase, deadline, self.client().query_raw(&statement, params))
-            .await;
-        let stream = self.forget_stale_plan(sql, outcome)?;
-        self.link().sent();
-        Ok(stream)
-    }
-
-    /// All rows of a stream were read.
-    pub(crate) fn stream_ended(&self) {
-        self.link().answered();
-    }
-
     /// Sends a string of statements in one round trip, by the simple protocol.
     pub(crate) async fn simple(
         &self,
@@ -234,7 +209,7 @@ impl Lease {
 
     /// After a change of the schema a prepared statement fails for ever with 0A000, "cached plan
     /// must not change result type": it is prepared anew next time, and the error may be retried.
-    fn forget_stale_plan<T>(&self, sql: &str, outcome: Result<T>) -> Result<T> {
+    pub(super) fn forget_stale_plan<T>(&self, sql: &str, outcome: Result<T>) -> Result<T> {
         outcome.map_err(|error| {
             let stale = error
                 .sqlstate()

@@ -163,8 +163,8 @@ impl Aggregator {
         Ok(())
     }
 
-    /// The combined rows, in the order that was asked for.
-    pub(super) fn finish(mut self) -> Result<Vec<OwnedRow>, Trouble> {
+    /// The combined rows, in the order that was asked for. There are none after that.
+    pub(super) fn finish(&mut self) -> Result<Vec<OwnedRow>, Trouble> {
         if self.groups.is_empty() && self.plan.groups.is_empty() {
             // Without GROUP BY there is always one row.
             self.groups
@@ -175,7 +175,8 @@ impl Aggregator {
             let cells = cells.map(|(column, state)| state.finish(column));
             cells.collect::<Result<_, _>>().map(OwnedRow)
         };
-        let mut rows: Vec<OwnedRow> = self.groups.into_iter().map(row).collect::<Result<_, _>>()?;
+        let groups = std::mem::take(&mut self.groups);
+        let mut rows: Vec<OwnedRow> = groups.into_iter().map(row).collect::<Result<_, _>>()?;
         rows.sort_by(|a, b| self.plan.order.compare(a, b));
         Ok(rows)
     }

@@ -61,6 +61,11 @@ impl Merge {
         Window::new(self.offset, self.limit)
     }
 
+    /// Whether rows are merged in an order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(self.kind, Kind::Ordered(_))
+    }
+
     /// Whether rows are combined rather than passed on.
     pub(crate) fn combines(&self) -> bool {
         matches!(self.kind, Kind::Aggregate(_))
@@ -99,11 +104,10 @@ impl CombinedEngine {
     }
 
     /// The combined rows.
-    pub(crate) fn finish(self) -> Result<Vec<OwnedRow>> {
-        let columns = self.columns;
+    pub(crate) fn finish(&mut self) -> Result<Vec<OwnedRow>> {
         self.aggregator
             .finish()
-            .map_err(|trouble| explain(&columns, trouble))
+            .map_err(|trouble| explain(&self.columns, trouble))
     }
 }
 
@@ -133,6 +137,29 @@ fn malformed(columns: &[String], at: Option<usize>) -> Error {
         format!("a value of a merged column {name:?} is not in its type's binary format"),
     )
     .in_phase(Phase::Merge)
+}
+
+/// Refuses columns of a shard that are not those of the others.
+pub(crate) fn check_same(first: &[Column], columns: &[Column]) -> Result<()> {
+    // A type that is not built in has another number on each server.
+    let same = |(a, b): (&Column, &Column)| {
+        a.name == b.name && a.ty.name() == b.ty.name() && a.ty.schema() == b.ty.schema()
+    };
+    if first.len() == columns.len() && first.iter().zip(columns).all(same) {
+        return Ok(());
+    }
+    let list = |columns: &[Column]| {
+        let columns = columns
+            .iter()
+            .map(|column| format!("{} {}", column.name, column.ty));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    Err(refused(format!(
+        "the shards' answers have different columns, ({}) here and ({}) elsewhere: bring their \
+         schemas to one version",
+        list(columns),
+        list(first)
+    )))
 }
 
 fn refused(message: impl Into<String>) -> Error {

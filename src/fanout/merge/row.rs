@@ -4,11 +4,11 @@ use postgres_types::Type;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     /// The name, as the server gives it.
-    pub name: String,
+    pub(crate) name: String,
     /// The type.
-    pub ty: Type,
+    pub(crate) ty: Type,
 }
 
 /// A row of values in PostgreSQL's binary format.

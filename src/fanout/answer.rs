@@ -1,0 +1,70 @@
+//! What a fan-out answers.
+
+use std::sync::Arc;
+
+use super::merge::{Cells, Column, OwnedRow};
+use super::report::Report;
+use crate::client::{FromRow, Row};
+use crate::error::Result;
+
+/// A collected answer.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The merged rows.
+    pub rows: Vec<T>,
+    /// What happened on each shard. If the answer may be partial, it says what is missing.
+    pub report: Report,
+}
+
+/// A row of a merged answer: a shard's own, or one combined from several.
+#[derive(Clone, Debug)]
+pub struct FanOutRow(pub(super) Source);
+
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Shard(tokio_postgres::Row),
+    Combined(Arc<[Column]>, OwnedRow),
+}
+
+impl FanOutRow {
+    /// The row, to be read column by column.
+    pub fn row(&self) -> Row<'_> {
+        match &self.0 {
+            Source::Shard(row) => row.into(),
+            Source::Combined(columns, row) => Row::combined(columns, row),
+        }
+    }
+
+    /// The row as a value.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode`](crate::ErrorKind::Decode) if it does not fit `T`.
+    pub fn read<T: FromRow>(&self) -> Result<T> {
+        T::from_row(&self.row())
+    }
+}
+
+/// The bytes of a value of any type.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> postgres_types::FromSql<'a> for Raw<'a> {
+    fn from_sql(
+        _: &postgres_types::Type,
+        bytes: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(bytes))
+    }
+
+    fn accepts(_: &postgres_types::Type) -> bool {
+        true
+    }
+}
+
+impl Cells for tokio_postgres::Row {
+    fn cell(&self, column: usize) -> Option<&[u8]> {
+        // Fails only where there is no such column.
+        let value: Option<Raw<'_>> = self.try_get(column).ok()?;
+        value.map(|Raw(bytes)| bytes)
+    }
+}

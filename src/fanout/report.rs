@@ -1,0 +1,57 @@
+//! What happened on each shard.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::id::{NodeId, ShardId};
+
+/// What a fan-out did, shard by shard.
+#[derive(Debug)]
+pub struct Report {
+    /// The shards that were asked, in the order of the configuration.
+    pub shards: Vec<ShardReport>,
+}
+
+/// What a fan-out did on one shard.
+#[derive(Debug)]
+pub struct ShardReport {
+    /// The shard.
+    pub shard: ShardId,
+    /// The node that answered; `None` if none did.
+    pub node: Option<NodeId>,
+    /// The rows that it sent, as far as they were read.
+    pub rows: u64,
+    /// The time from the start of its work to its last row that was read.
+    pub time: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a shard's work ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It has not ended.
+    Running,
+    /// All rows were read.
+    Complete,
+    /// It was cancelled: the rows that were asked for are complete, or another shard failed.
+    Stopped,
+    /// It failed.
+    Failed(Error),
+}
+
+impl Report {
+    /// Whether no shard failed.
+    pub fn is_complete(&self) -> bool {
+        self.missing().next().is_none()
+    }
+
+    /// The shards that failed, and why.
+    pub fn missing(&self) -> impl Iterator<Item = (ShardId, &Error)> {
+        self.shards.iter().filter_map(|shard| match &shard.outcome {
+            Outcome::Failed(error) => Some((shard.shard, error)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! One shard's part of a fan-out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::merge::Column;
+use crate::client::{Core, Read};
+use crate::error::{Error, Result};
+use crate::id::{NodeId, ShardIndex};
+use crate::pool::OpenRows;
+
+/// A shard's rows, opened when there is room, tried again on another node until the first arrived.
+pub(super) struct Source<'a> {
+    pub(super) core: &'a Core,
+    pub(super) shard: ShardIndex,
+    pub(super) read: Read<'a>,
+    pub(super) sql: &'a str,
+    pub(super) params: &'a [&'a (dyn ToSql + Sync)],
+    /// From the start of its work to its last row.
+    pub(super) within: Duration,
+    /// Bounds the shards that work at once.
+    pub(super) room: Arc<Semaphore>,
+    /// Whether the room is given back with the first rows: an ordered merge needs a row of every
+    /// shard before it can go on.
+    pub(super) room_for_first: bool,
+    pub(super) state: State,
+}
+
+pub(super) enum State {
+    Waiting,
+    Open {
+        rows: Box<OpenRows>,
+        started: Instant,
+        deadline: Instant,
+        room: Option<OwnedSemaphorePermit>,
+    },
+    /// All rows were read, and the last were passed on.
+    Ended {
+        time: Duration,
+    },
+    Over,
+}
+
+impl State {
+    /// The connection is given back as soon as it is not needed.
+    fn of(
+        rows: Box<OpenRows>,
+        started: Instant,
+        deadline: Instant,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> State {
+        if rows.is_over() {
+            return State::Ended {
+                time: started.elapsed(),
+            };
+        }
+        State::Open {
+            rows,
+            started,
+            deadline,
+            room,
+        }
+    }
+}
+
+/// What a shard's work came to.
+pub(super) struct Event {
+    pub(super) time: Duration,
+    pub(super) kind: EventKind,
+}
+
+pub(super) enum EventKind {
+    /// The first rows, maybe none, and what they are.
+    Opened(Option<NodeId>, Vec<Column>, Vec<Row>),
+    Rows(Vec<Row>),
+    End,
+    Failed(Error),
+}
+
+impl Source<'_> {
+    /// The next event. There is none after the end or a failure.
+    pub(super) async fn next(&mut self) -> Event {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting => self.open().await,
+            State::Open {
+                mut rows,
+                started,
+                deadline,
+                room,
+            } => {
+                let kind = match rows.chunk(deadline).await {
+                    Ok(chunk) if chunk.is_empty() => EventKind::End,
+                    Ok(chunk) => {
+                        self.state = State::of(rows, started, deadline, room);
+                        EventKind::Rows(chunk)
+                    }
+                    Err(error) => EventKind::Failed(error),
+                };
+                Event {
+                    time: started.elapsed(),
+                    kind,
+                }
+            }
+            State::Ended { time } => Event {
+                time,
+                kind: EventKind::End,
+            },
+            State::Over => Event {
+                time: Duration::ZERO,
+                kind: EventKind::End,
+            },
+        }
+    }
+
+    async fn open(&mut self) -> Event {
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        let started = Instant::now();
+        let deadline = started + self.within;
+        let kind = match self.first(deadline).await {
+            Ok((rows, chunk)) => {
+                let columns = rows.columns().iter().map(|column| Column {
+                    name: column.name().to_owned(),
+                    ty: column.type_().clone(),
+                });
+                let opened = EventKind::Opened(rows.lease().node(), columns.collect(), chunk);
+                let room = room.filter(|_| !self.room_for_first);
+                self.state = State::of(Box::new(rows), started, deadline, room);
+                opened
+            }
+            Err(error) => EventKind::Failed(error),
+        };
+        Event {
+            time: started.elapsed(),
+            kind,
+        }
+    }
+
+    /// Opens the rows and reads the first, trying again as any read does.
+    async fn first(&self, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
+        let mut retry = self.core.retry(self.shard, deadline);
+        loop {
+            match self.attempt(deadline).await {
+                Ok(opened) => {
+                    self.core.earn(self.shard);
+                    return Ok(opened);
+                }
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    async fn attempt(&self, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
+        let lease = self.read.lease_until(deadline).await?;
+        let mut rows = lease.open(self.sql, self.params, deadline).await?;
+        let chunk = rows.chunk(deadline).await?;
+        Ok((rows, chunk))
+    }
+}

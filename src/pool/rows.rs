@@ -1,0 +1,120 @@
+//! The rows of a statement as they come.
+
+use std::pin::Pin;
+
+use futures::{FutureExt, StreamExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Column, Row, RowStream, Statement};
+
+use super::lease::Lease;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::topology::Hint;
+
+/// Rows taken at once, if that many have arrived already.
+const CHUNK_ROWS: usize = 64;
+/// Bytes taken at once, but for the last row.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The rows of a statement as they come, with the connection they come on: nothing else may use
+/// it, for a reader that is slow holds up all that is on it.
+///
+/// Dropped before the end, the statement is cancelled on the server.
+pub(crate) struct OpenRows {
+    lease: Lease,
+    statement: Statement,
+    rows: Pin<Box<RowStream>>,
+    /// What was read behind the last chunk: the end, or an error.
+    end: Option<Result<()>>,
+}
+
+impl Lease {
+    /// Starts a statement whose rows are read as they come.
+    pub(crate) async fn open(
+        self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> Result<OpenRows> {
+        let statement = self.prepare(sql, Phase::Execute, deadline).await?;
+        let sent = self.client().query_raw(&statement, params.iter().copied());
+        let outcome = self.run(Phase::Execute, deadline, sent).await;
+        let rows = self.forget_stale_plan(sql, outcome)?;
+        self.link().sent();
+        Ok(OpenRows {
+            lease: self,
+            statement,
+            rows: Box::pin(rows),
+            end: None,
+        })
+    }
+}
+
+impl OpenRows {
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        self.statement.columns()
+    }
+
+    /// Whether the last row was read, so that the connection can be given back.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.end, Some(Ok(())))
+    }
+
+    /// The next rows, as many as have arrived, but a few dozen at most; none at the end.
+    pub(crate) async fn chunk(&mut self, deadline: Instant) -> Result<Vec<Row>> {
+        match self.end.take() {
+            None => {}
+            Some(Err(error)) => return Err(error),
+            Some(Ok(())) => {
+                self.end = Some(Ok(()));
+                return Ok(Vec::new());
+            }
+        }
+        let first = match timeout_at(deadline, self.rows.next()).await {
+            Ok(first) => first,
+            Err(_) => {
+                self.lease.link().hint(Hint::TimedOut);
+                return Err(self.lease.locate(
+                    Error::new(
+                        ErrorKind::Timeout,
+                        "the deadline passed before the last row; the statement is being cancelled",
+                    )
+                    .in_phase(Phase::Execute),
+                ));
+            }
+        };
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(item) = next {
+            match item {
+                Some(Ok(row)) => {
+                    bytes += row.raw_size_bytes();
+                    rows.push(row);
+                }
+                Some(Err(error)) => {
+                    self.lease.link().answered();
+                    self.end = Some(Err(self.lease.fault(error, Phase::Execute)));
+                    break;
+                }
+                None => {
+                    self.lease.link().answered();
+                    self.end = Some(Ok(()));
+                    break;
+                }
+            }
+            if rows.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+                break;
+            }
+            next = self.rows.next().now_or_never();
+        }
+        match self.end.take_if(|end| rows.is_empty() && end.is_err()) {
+            Some(Err(error)) => Err(error),
+            _ => Ok(rows),
+        }
+    }
+}
