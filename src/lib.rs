@@ -94,6 +94,7 @@ mod chapters {
     }
     chapters! {
         Configuration "../docs/configuration.md"
+        Readme "../README.md"
         Reads "../docs/reads.md"
         Routing "../docs/routing.md"
         Shardctl "../docs/shardctl.md"

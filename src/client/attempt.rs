@@ -73,6 +73,7 @@ impl<'a> Attempt<'a> {
         let deadline = self
             .deadline
             .min(Instant::now() + cluster.config.timeouts.statement);
+        let asked = Instant::now();
         lease.link().set_in_transaction(true);
         let answers = match lease.simple(&sql, Phase::Begin, deadline).await {
             Ok(answers) => answers,
@@ -81,7 +82,7 @@ impl<'a> Attempt<'a> {
                 return Err(error);
             }
         };
-        shard.proved(&lease, epoch);
+        shard.proved(&lease, epoch, asked);
         let earlier = match ledger {
             Some(_) => match two_columns(&answers) {
                 (Some(fresh), result) if fresh == "f" => Some(result.unwrap_or("null".into())),

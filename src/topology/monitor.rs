@@ -114,6 +114,7 @@ impl Monitor {
                 shard: Arc::clone(&shared),
                 start,
                 deadline: config.failover.probe_timeout,
+                steady: config.failover.probe_interval,
                 pace: pace.subscribe(),
                 wake,
                 adoptions,

@@ -55,6 +55,8 @@ pub(super) struct Prober {
     pub(super) shard: Arc<Shard>,
     pub(super) start: Instant,
     pub(super) deadline: Duration,
+    /// The pace of a shard that is steady.
+    pub(super) steady: Duration,
     pub(super) pace: watch::Receiver<Duration>,
     /// Ask now.
     pub(super) wake: Arc<Notify>,
@@ -76,7 +78,13 @@ impl Prober {
                     None => return,
                 },
                 () = self.wake.notified() => self.probe().await,
-                () = tokio::time::sleep(pause) => self.probe().await,
+                () = tokio::time::sleep(pause) => {
+                    // Write traffic asks the same question, and oftener.
+                    if interval >= self.steady && self.shard.is_proved(self.node) {
+                        continue;
+                    }
+                    self.probe().await
+                }
                 changed = self.pace.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,

@@ -331,25 +331,37 @@ impl Shard {
     }
 
     /// A node let a write transaction in under an epoch: as good as a probe.
-    pub(crate) fn proved(&self, lease: &Lease, epoch: Epoch) {
-        let now = self.start.elapsed();
-        let millis = now.as_millis() as u64;
+    pub(crate) fn proved(&self, lease: &Lease, epoch: Epoch, asked: Instant) {
+        let asked_at = asked.saturating_duration_since(self.start);
+        let millis = asked_at.as_millis() as u64;
         let before = self.proved.load(Ordering::Relaxed);
         if millis.saturating_sub(before) < self.prove_every.as_millis() as u64 {
             return;
         }
+        let order = Ordering::Relaxed;
         if self
             .proved
-            .compare_exchange(before, millis, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(before, millis, order, order)
             .is_ok()
         {
-            let event = Event::Proved {
+            let _ = self.events.try_send(Event::Proved {
                 node: lease.index(),
-                asked_at: now,
+                asked_at,
                 epoch,
-            };
-            let _ = self.events.try_send(event);
+            });
         }
+    }
+
+    /// Whether a node is the primary and traffic proved it lately, so that a probe can wait.
+    pub(super) fn is_proved(&self, node: NodeIndex) -> bool {
+        let proved = Duration::from_millis(self.proved.load(Ordering::Relaxed));
+        let lately = !proved.is_zero() && self.start.elapsed() < proved + 2 * self.prove_every;
+        lately
+            && self
+                .view
+                .load()
+                .primary
+                .is_some_and(|(primary, _)| primary == node)
     }
 
     /// Hands an operator's decision to the monitor.
