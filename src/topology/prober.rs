@@ -33,7 +33,11 @@ SELECT i.cluster, i.shard, i.map_version, c.system_identifier, r.standby,
        END::text AS lsn,
        CASE WHEN NOT r.standby THEN pg_catalog.pg_last_wal_replay_lsn() END::text AS recovered_to,
        CASE WHEN r.standby THEN pg_catalog.pg_last_wal_receive_lsn() END::text AS received,
-       (SELECT w.status = 'streaming' FROM pg_catalog.pg_stat_wal_receiver w) AS streaming,
+       -- Any role may see whether there is a receiver, not every role its status.
+       CASE WHEN r.standby THEN coalesce(
+                (SELECT w.status = 'streaming' FROM pg_catalog.pg_stat_wal_receiver w),
+                CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver) THEN false END)
+       END AS streaming,
        ARRAY(SELECT pg_catalog.concat_ws('|', g.reign, coalesce(g.parent::text, ''), g.timeline,
                     g.start_lsn) FROM pgshard.reign g) AS reigns
   FROM r, pgshard.identity i, pg_catalog.pg_control_system() c";

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod cli;
+pub(crate) mod failover;
 
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
