@@ -19,6 +19,8 @@ mod failover_not;
 mod failover_return;
 mod failover_two_promoted;
 mod fdw_views;
+mod install_gate;
+mod install_ledger;
 mod install_repeat;
 mod local_crash;
 #[cfg(feature = "cli")]
