@@ -12,13 +12,15 @@ use crate::error::{Error, Result};
 use crate::sql::literal;
 
 /// What could show a parameter or a nested statement, with the value at which it does not.
-const QUIET: [(&str, &str); 11] = [
+const QUIET: [(&str, &str); 12] = [
     ("log_statement", "none"),
     ("log_min_duration_statement", "-1"),
     ("log_min_duration_sample", "-1"),
     ("log_transaction_sample_rate", "0"),
     ("log_duration", "off"),
     ("log_min_error_statement", "panic"),
+    // A message from inside the DO block would come with the statement as its context.
+    ("log_error_verbosity", "terse"),
     ("log_parameter_max_length", "0"),
     ("log_parameter_max_length_on_error", "0"),
     ("auto_explain.log_min_duration", "-1"),
@@ -56,6 +58,10 @@ pub(super) async fn keep_out_of_logs(session: &Session) -> Result<()> {
                           OR coalesce(current_setting('auto_explain.log_min_duration', true), '-1')
                              <> '-1')
                       THEN 'log_parameter_max_length' END,
+                 CASE WHEN current_setting('log_error_verbosity') <> 'terse' AND (
+                          starts_with(current_setting('log_min_messages'), 'debug')
+                          OR EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D'))
+                      THEN 'log_error_verbosity' END,
                  CASE WHEN current_setting('pg_stat_statements.track', true) = 'all'
                       THEN 'pg_stat_statements.track' END,
                  CASE WHEN coalesce(current_setting('pgaudit.log', true), 'none') <> 'none'
@@ -70,8 +76,8 @@ pub(super) async fn keep_out_of_logs(session: &Session) -> Result<()> {
     Err(Error::refused(format!(
         "the reporting server records what statements hold ({loud}), and this role may not switch \
          that off, so the password would be in the record: apply as a superuser, or have \
-         log_parameter_max_length = 0, pg_stat_statements.track = top and pgaudit.log = none set for \
-         this role. Nothing was changed"
+         log_parameter_max_length = 0, log_error_verbosity = terse, pg_stat_statements.track = top and \
+         pgaudit.log = none set for this role. Nothing was changed"
     )))
 }
 

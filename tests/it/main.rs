@@ -18,9 +18,15 @@ mod failover_hung;
 mod failover_not;
 mod failover_return;
 mod failover_two_promoted;
+mod fdw_names;
+mod fdw_refusals;
+mod fdw_secret;
 mod fdw_views;
 mod install_gate;
 mod install_ledger;
+mod install_placement;
+mod install_privileges;
+mod install_refusals;
 mod install_repeat;
 mod local_crash;
 #[cfg(feature = "cli")]
