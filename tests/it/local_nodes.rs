@@ -246,6 +246,19 @@ async fn a_promoted_synchronous_standby_does_not_hang() {
     assert!(stuck.is_err(), "the commit did not wait");
     cluster.start_node("s0a").await.unwrap();
     timeout(wait, write(&cluster, "s0b")).await.unwrap();
+    // And back. A new copy of a primary that waits for standbys must not inherit their names.
+    cluster.kill("s0a").await.unwrap();
+    let control = cluster
+        .node("s0a")
+        .unwrap()
+        .data_dir()
+        .join("global/pg_control");
+    std::fs::remove_file(control).unwrap();
+    cluster.rejoin("s0a").await.unwrap();
+    cluster.kill("s0b").await.unwrap();
+    cluster.promote("s0a").await.unwrap();
+    let first = timeout(wait, write(&cluster, "s0a")).await;
+    first.expect("the first write hangs");
 }
 
 #[tokio::test]
