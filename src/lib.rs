@@ -41,8 +41,8 @@
 //!
 //! - [`config`]: `shards.toml`, checked before anything connects; [`routing`]: keys, buckets, the
 //!   shard map, and the same functions as SQL;
-//! - [`client`]: sessions, reads, transactions; [`topology`]: who is primary, and how that is
-//!   decided; [`pool`]: connections;
+//! - [`client`]: sessions, reads, transactions; [`fanout`]: one question to all shards;
+//!   [`topology`]: who is primary, and how that is decided; [`pool`]: connections;
 //! - [`error`]: the one error type, with labels that say what a caller may do; [`observe`]: the
 //!   names of the metrics;
 //! - [`ops`]: what operators run, `shardctl install` first of all. The library itself never changes a
@@ -94,6 +94,7 @@ mod chapters {
     }
     chapters! {
         Configuration "../docs/configuration.md"
+        FanOut "../docs/fan-out.md"
         Readme "../README.md"
         Reads "../docs/reads.md"
         Routing "../docs/routing.md"

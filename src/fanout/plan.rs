@@ -137,9 +137,9 @@ impl<'a> FanOut<'a> {
         self
     }
 
-    /// Sets the time for each shard, from the start of its work to its last row;
-    /// `timeouts.statement` otherwise. Where rows are streamed, the time that the reader takes is
-    /// included.
+    /// Sets how long each shard may be waited for, from the start of its work to its last row;
+    /// `timeouts.statement` otherwise. What other shards and the reader of a stream take meanwhile
+    /// does not count, as far as rows have arrived by then.
     pub fn within(mut self, time: Duration) -> Self {
         self.within = time;
         self

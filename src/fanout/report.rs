@@ -21,7 +21,7 @@ pub struct ShardReport {
     pub node: Option<NodeId>,
     /// The rows that it sent, as far as they were read.
     pub rows: u64,
-    /// The time from the start of its work to its last row that was read.
+    /// How long it was waited for: connecting, executing, and the way of its rows.
     pub time: Duration,
     /// How it ended.
     pub outcome: Outcome,

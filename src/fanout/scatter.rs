@@ -220,12 +220,12 @@ impl<'a> FanOutRows<'a> {
     }
 
     fn handle(&mut self, at: usize, event: Event, source: Source<'a>) -> Result<()> {
-        let Event { time, kind } = event;
+        let Event { waited, kind } = event;
         let Some((slot, report)) = self.slots.get_mut(at).zip(self.report.shards.get_mut(at))
         else {
             return Ok(());
         };
-        report.time = time;
+        report.time = waited;
         let rows = match kind {
             EventKind::Opened(node, columns, rows) => {
                 report.node = node;
@@ -285,7 +285,7 @@ impl<'a> FanOutRows<'a> {
             self.run(at);
         } else if slot.rows.is_empty() {
             self.run(at);
-        } else {
+        } else if !self.merge.is_ordered() {
             self.ready.push_back(at);
         }
         Ok(())

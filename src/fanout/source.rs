@@ -21,7 +21,7 @@ pub(super) struct Source<'a> {
     pub(super) read: Read<'a>,
     pub(super) sql: &'a str,
     pub(super) params: &'a [&'a (dyn ToSql + Sync)],
-    /// From the start of its work to its last row.
+    /// How long its rows may be waited for, in all.
     pub(super) within: Duration,
     /// Bounds the shards that work at once.
     pub(super) room: Arc<Semaphore>,
@@ -35,42 +35,32 @@ pub(super) enum State {
     Waiting,
     Open {
         rows: Box<OpenRows>,
-        started: Instant,
-        deadline: Instant,
+        /// What its rows were waited for, of the time that they may be.
+        waited: Duration,
         room: Option<OwnedSemaphorePermit>,
     },
     /// All rows were read, and the last were passed on.
     Ended {
-        time: Duration,
+        waited: Duration,
     },
     Over,
 }
 
 impl State {
     /// The connection is given back as soon as it is not needed.
-    fn of(
-        rows: Box<OpenRows>,
-        started: Instant,
-        deadline: Instant,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> State {
+    fn of(rows: Box<OpenRows>, waited: Duration, room: Option<OwnedSemaphorePermit>) -> State {
         if rows.is_over() {
-            return State::Ended {
-                time: started.elapsed(),
-            };
-        }
-        State::Open {
-            rows,
-            started,
-            deadline,
-            room,
+            State::Ended { waited }
+        } else {
+            State::Open { rows, waited, room }
         }
     }
 }
 
 /// What a shard's work came to.
 pub(super) struct Event {
-    pub(super) time: Duration,
+    /// What its rows were waited for so far.
+    pub(super) waited: Duration,
     pub(super) kind: EventKind,
 }
 
@@ -89,29 +79,29 @@ impl Source<'_> {
             State::Waiting => self.open().await,
             State::Open {
                 mut rows,
-                started,
-                deadline,
+                waited,
                 room,
             } => {
-                let kind = match rows.chunk(deadline).await {
+                let started = Instant::now();
+                let left = self.within.saturating_sub(waited);
+                let chunk = rows.chunk(started + left).await;
+                let waited = waited + started.elapsed();
+                let kind = match chunk {
                     Ok(chunk) if chunk.is_empty() => EventKind::End,
                     Ok(chunk) => {
-                        self.state = State::of(rows, started, deadline, room);
+                        self.state = State::of(rows, waited, room);
                         EventKind::Rows(chunk)
                     }
                     Err(error) => EventKind::Failed(error),
                 };
-                Event {
-                    time: started.elapsed(),
-                    kind,
-                }
+                Event { waited, kind }
             }
-            State::Ended { time } => Event {
-                time,
+            State::Ended { waited } => Event {
+                waited,
                 kind: EventKind::End,
             },
             State::Over => Event {
-                time: Duration::ZERO,
+                waited: Duration::ZERO,
                 kind: EventKind::End,
             },
         }
@@ -120,8 +110,9 @@ impl Source<'_> {
     async fn open(&mut self) -> Event {
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let started = Instant::now();
-        let deadline = started + self.within;
-        let kind = match self.first(deadline).await {
+        let first = self.first(started + self.within).await;
+        let waited = started.elapsed();
+        let kind = match first {
             Ok((rows, chunk)) => {
                 let columns = rows.columns().iter().map(|column| Column {
                     name: column.name().to_owned(),
@@ -129,15 +120,12 @@ impl Source<'_> {
                 });
                 let opened = EventKind::Opened(rows.lease().node(), columns.collect(), chunk);
                 let room = room.filter(|_| !self.room_for_first);
-                self.state = State::of(Box::new(rows), started, deadline, room);
+                self.state = State::of(Box::new(rows), waited, room);
                 opened
             }
             Err(error) => EventKind::Failed(error),
         };
-        Event {
-            time: started.elapsed(),
-            kind,
-        }
+        Event { waited, kind }
     }
 
     /// Opens the rows and reads the first, trying again as any read does.
