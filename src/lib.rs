@@ -45,6 +45,7 @@
 //!   [`topology`]: who is primary, and how that is decided; [`pool`]: connections;
 //! - [`error`]: the one error type, with labels that say what a caller may do; [`observe`]: the
 //!   names of the metrics;
+//! - [`fdw`]: reports over all shards through `postgres_fdw`;
 //! - [`ops`]: what operators run, `shardctl install` first of all. The library itself never changes a
 //!   schema.
 //!
@@ -97,6 +98,7 @@ mod chapters {
         FanOut "../docs/fan-out.md"
         Readme "../README.md"
         Reads "../docs/reads.md"
+        Reporting "../docs/reporting.md"
         Routing "../docs/routing.md"
         Shardctl "../docs/shardctl.md"
         Transactions "../docs/transactions.md"

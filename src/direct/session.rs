@@ -75,12 +75,7 @@ impl Session {
             .map_err(|error| Error::config(error.to_string()).with_source(error))?;
         Session::open(config, nowhere, node, role, Place::default())
             .await
-            .map_err(|error| {
-                // Without the shard and the node, which it has not.
-                Error::new(error.kind(), error.message())
-                    .in_phase(error.phase())
-                    .with_source(error)
-            })
+            .map_err(nameless)
     }
 
     async fn open(
@@ -211,6 +206,20 @@ impl Session {
     pub(crate) fn fail(&self, error: Error) -> Error {
         self.place.name(error.in_phase(Phase::Execute))
     }
+}
+
+/// The error without the shard and the node, where there are none.
+fn nameless(error: Error) -> Error {
+    let mut plain = Error::new(error.kind(), error.message()).in_phase(error.phase());
+    if let Some(state) = error.sqlstate() {
+        plain = plain.with_sqlstate(state);
+    }
+    for label in [Label::NOT_SENT, Label::RETRYABLE, Label::CONNECTION_LOST] {
+        if error.has(label) {
+            plain = plain.with_label(label);
+        }
+    }
+    plain
 }
 
 /// A column of a row.

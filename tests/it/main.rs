@@ -5,6 +5,8 @@ mod cli_config;
 #[cfg(feature = "cli")]
 mod cli_log;
 #[cfg(feature = "cli")]
+mod cli_operate;
+#[cfg(feature = "cli")]
 mod cli_status;
 mod client_batch;
 mod client_commit;
