@@ -15,11 +15,11 @@ check() {
 function rank(path) {
     if (path ~ /^id(\/|$)/) return 0
     if (path ~ /^(error|sqlstate|sql|routing|random)(\/|$)/) return 1
-    if (path ~ /^topology\/(facts|machine|select)(\/|$)/) return 1
+    if (path ~ /^topology(\/|$)/) return 1
     if (path ~ /^fanout\/merge/) return 1
     if (path ~ /^(config|observe)(\/|$)/) return 2
     if (path ~ /^pool(\/|$)/) return 3
-    if (path ~ /^topology(\/|$)/) return 4
+    if (path ~ /^monitor(\/|$)/) return 4
     if (path ~ /^(client|direct)(\/|$)/) return 5
     if (path ~ /^(fanout|fdw|ops)(\/|$)/) return 6
     if (path ~ /^(load|reshard)(\/|$)/) return 6
@@ -57,8 +57,8 @@ tests { next }
             complain("`" own "` and `" top "` are of one rank and do not know each other")
         rest = substr(rest, RSTART + RLENGTH)
     }
-    # Inside topology and fanout, the pure files do not look at their siblings that do I/O.
-    if (pure(file) && file ~ /^(topology|fanout)\//)
+    # Inside fanout, the pure files do not look at their siblings that do I/O.
+    if (pure(file) && file ~ /^fanout\//)
         while (match(line, /super::[a-z_]+/)) {
             name = substr(line, RSTART + 7, RLENGTH - 7)
             if (name != "super" && split(file, parts, "/") == 2 && !pure(own "/" name))
@@ -107,9 +107,9 @@ self_test() {
     expect found config/model.rs 'use crate::pool::Pool;'
     expect found pool/planted.rs 'fn f() { crate::client::go() }'
     expect found topology/machine.rs 'use crate::pool::Lease;'
-    expect found topology/machine.rs 'use super::monitor::Monitor;'
     expect fine  topology/machine.rs 'use super::facts::Facts;'
-    expect found topology/monitor.rs 'use crate::client::Session;'
+    expect found topology/machine.rs 'use crate::monitor::Shard;'
+    expect found monitor/shell.rs 'use crate::client::Session;'
     expect found client/planted.rs 'use crate::fanout::Plan;'
     expect found fanout/merge.rs 'use super::scatter::Scatter;'
     expect found fdw/planted.rs 'use crate::ops::Install;'

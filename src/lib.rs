@@ -61,6 +61,7 @@ pub mod fdw;
 pub mod id;
 #[cfg(feature = "local")]
 pub mod local;
+mod monitor;
 pub mod observe;
 pub mod ops;
 pub mod pool;
@@ -77,6 +78,7 @@ pub use client::{
 pub use config::Config;
 pub use error::{Error, ErrorKind, Label, Result};
 pub use id::CustomerId;
+pub use monitor::ShardEvent;
 pub use topology::ReadPreference;
 
 /// The driver's own types, for what this crate does not wrap.

@@ -7,18 +7,11 @@
 //!
 //! - `facts`: what one probe of a node tells, and the chain of reigns;
 //! - `machine`: events, rules, actions, view;
-//! - `select`: read preferences, staleness bounds, consistency tokens;
-//! - `monitor`, `prober`: the shell: what asks the nodes and carries out the actions;
-//! - `explain`: a shard's state in words;
-//! - `shard`: the published view and the pools, shared with the client.
+//! - `select`: read preferences, staleness bounds, consistency tokens.
 
-mod explain;
 mod facts;
 mod machine;
-mod monitor;
-mod prober;
 mod select;
-mod shard;
 
 pub use facts::{
     BrokenHistory, FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory, Relation,
@@ -27,9 +20,6 @@ pub use machine::{
     Action, Cadence, Event, FenceReason, Hint, Loss, Machine, NodeState, NodeView, OperatorAct,
     Settings, ShardState, TopologyEvent, View, Waiting,
 };
-pub use monitor::ShardEvent;
 pub use select::{Floor, NoNode, Read, ReadPreference, select};
 
-pub(crate) use monitor::Monitor;
 pub(crate) use select::holds;
-pub(crate) use shard::Shard;

@@ -19,8 +19,9 @@ use super::status::ShardStatus;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::id::ShardId;
+use crate::monitor::{Monitor, ShardEvent};
 use crate::routing::{Key, Location};
-use crate::topology::{Monitor, OperatorAct, ShardEvent, View};
+use crate::topology::{OperatorAct, View};
 
 /// Topology events kept for a slow listener.
 const EVENTS: usize = 256;
@@ -57,7 +58,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if TLS cannot be set up as configured, or outside a Tokio runtime.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if TLS cannot be set up as configured, or outside a Tokio runtime.
     pub fn connect(config: Config) -> Result<Self> {
         Self::with_retry(config, RetryPolicy::default())
     }
@@ -136,7 +137,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unroutable`] if the key is not of the map's type, or the hash refuses it.
+    /// [`ErrorKind::Unroutable`](crate::ErrorKind::Unroutable) if the key is not of the map's type, or the hash refuses it.
     #[inline]
     pub fn locate<K: Key + ?Sized>(&self, key: &K) -> Result<Location> {
         self.core.config.map.locate(key)
@@ -168,7 +169,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there is no such shard.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such shard.
     pub fn read_shard(&self, shard: ShardId) -> Result<Read<'_>> {
         let index = self.core.index(shard)?;
         Ok(Read::new(&self.core, index))
@@ -193,7 +194,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there is no such shard.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such shard.
     pub async fn wait_for(
         &self,
         shard: ShardId,
@@ -213,7 +214,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there is no such shard; [`ErrorKind::Unavailable`] after
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such shard; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) after
     /// [`close`](Self::close).
     pub async fn decide(&self, shard: ShardId, act: OperatorAct) -> Result<()> {
         let index = self.core.index(shard)?;

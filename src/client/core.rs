@@ -12,7 +12,7 @@ use super::retry::{Retry, RetryBudget, RetryPolicy};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Result};
 use crate::id::{ShardId, ShardIndex};
-use crate::topology::{Shard, ShardEvent};
+use crate::monitor::{Shard, ShardEvent};
 
 /// What all handles share.
 pub(crate) struct Core {

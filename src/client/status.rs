@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::id::{MapVersion, NodeId, NodeIndex, ReignId, ShardId};
+use crate::monitor::Shard;
 use crate::pool::PoolStatus;
-use crate::topology::{NodeState, Shard};
+use crate::topology::NodeState;
 
 /// What is known of a shard now.
 #[derive(Clone, Debug, Serialize)]

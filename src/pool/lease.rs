@@ -103,11 +103,6 @@ impl Lease {
             .map(|pool| pool.manager().node.connector.shard())
     }
 
-    /// Keeps the connection from being lent again.
-    pub(crate) fn discard(&self) {
-        self.link().taint();
-    }
-
     /// Runs one operation of the driver: bounded, and known as in flight until it is answered.
     pub(crate) async fn run<T>(
         &self,

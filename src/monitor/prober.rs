@@ -9,13 +9,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-use super::Event;
-use super::facts::{FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory};
 use super::shard::Shard;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
 use crate::sqlstate::{Meaning, SqlState};
+use crate::topology::{Event, FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory};
 
 /// One row with all that a probe tells. The role is taken once, so that a promotion in the middle
 /// cannot mix the answers of a standby and of a primary.

@@ -8,12 +8,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::machine::{OperatorAct, ShardState, View};
-use super::{Event, NoNode, Read, explain, select};
+use super::explain::explain;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, ShardId};
 use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
+use crate::topology::{Event, NoNode, OperatorAct, Read, ShardState, View, select};
 
 /// No version: this process's map is the shard's.
 const CURRENT: i64 = -1;
@@ -228,7 +228,7 @@ impl Shard {
 
     /// Why there is no primary, in words; `None` if there is one.
     pub(crate) fn explain(&self, view: &View) -> Option<String> {
-        explain::explain(view, |node| self.name(node), self.adopts)
+        explain(view, |node| self.name(node), self.adopts)
     }
 
     /// States that only an operator ends: waiting would help nobody.

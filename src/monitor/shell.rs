@@ -9,13 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::machine::{Action, Event, Machine, Settings, TopologyEvent};
 use super::prober::{Adoption, Prober};
 use super::shard::Shard;
 use crate::config::{Config, ShardConfig};
 use crate::error::Result;
 use crate::id::{NodeIndex, ShardId};
 use crate::pool::{Connector, NodePool, Report, ReportSender};
+use crate::topology::{Action, Event, Machine, Settings, TopologyEvent};
 
 /// Events and reports on their way to a machine. Probers wait for room; pools do not.
 const EVENTS: usize = 256;

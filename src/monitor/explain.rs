@@ -1,8 +1,9 @@
 //! What is the matter with a shard, in words that say what to do.
 
-use super::facts::FailureKind;
-use super::machine::{FenceReason, NodeState, ShardState, View, Waiting};
 use crate::id::NodeIndex;
+use crate::topology::{
+    FailureKind, FenceReason, NodeState, ProbeFailure, ShardState, View, Waiting,
+};
 
 /// Why a shard has no primary to write to, and what ends that; `None` while it is steady.
 ///
@@ -81,7 +82,7 @@ fn fenced(reason: &FenceReason, name: impl Fn(NodeIndex) -> String) -> String {
 /// Whether nothing but servers without the schema answered.
 fn nothing_is_installed(view: &View) -> bool {
     let failures: Vec<_> = view.nodes.iter().map(|node| &node.failure).collect();
-    let missing = |node: &Option<super::ProbeFailure>| {
+    let missing = |node: &Option<ProbeFailure>| {
         node.as_ref()
             .is_some_and(|failure| failure.kind == FailureKind::NotInstalled)
     };

@@ -1,0 +1,16 @@
+//! The watch over the shards: probes their nodes, carries out what the topology's machine decides,
+//! and publishes its view.
+//!
+//! - `shell` is around one shard's machine, `prober` asks one node;
+//! - `shard` is the published view and the pools, shared with the client;
+//! - `explain` says what is the matter with a shard, in words.
+
+mod explain;
+mod prober;
+mod shard;
+mod shell;
+
+pub use shell::ShardEvent;
+
+pub(crate) use shard::Shard;
+pub(crate) use shell::Monitor;
