@@ -204,20 +204,18 @@ impl Machine {
                 }
                 return !back;
             }
-            // An acknowledgement of an ended reign can come late, so the entry stays if it is
-            // not lost; the list is bounded.
-            match history.after(known.reign) {
-                Some(next) if next.start < known.lsn => {
-                    losses.push(Loss {
-                        node: at,
-                        reign: known.reign,
-                        from: next.start,
-                        to: known.lsn,
-                    });
-                    false
-                }
-                _ => true,
+            let Some(next) = history.after(known.reign) else {
+                return true;
+            };
+            if next.start < known.lsn {
+                losses.push(Loss {
+                    node: at,
+                    reign: known.reign,
+                    from: next.start,
+                    to: known.lsn,
+                });
             }
+            false
         });
         self.head = Some(head);
         for loss in losses {

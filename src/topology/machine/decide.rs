@@ -143,7 +143,13 @@ impl Machine {
         {
             return Verdict::Unsettled(index(at));
         }
-        if self.system.is_none() && self.nodes.iter().any(|node| node.facts.is_some()) {
+        let claims = |facts: &NodeFacts| self.has_identity(facts);
+        if self.system.is_none()
+            && self
+                .nodes
+                .iter()
+                .any(|node| node.facts.as_ref().is_some_and(claims))
+        {
             return Verdict::SystemsDiffer;
         }
         let mut tops: Vec<(usize, &NodeFacts)> = Vec::new();
