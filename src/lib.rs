@@ -103,6 +103,7 @@ mod chapters {
         Reporting "../docs/reporting.md"
         Routing "../docs/routing.md"
         Shardctl "../docs/shardctl.md"
+        Topology "../docs/topology.md"
         Transactions "../docs/transactions.md"
     }
 }

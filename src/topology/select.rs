@@ -183,3 +183,220 @@ fn draw(
         first
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::id::{Epoch, SystemId, Timeline};
+    use crate::topology::{NodeState, Reign, ShardState};
+
+    const FIRST: ReignId = ReignId(Uuid::from_u128(1));
+    const SECOND: ReignId = ReignId(Uuid::from_u128(2));
+
+    /// The first reign ended at 2000.
+    fn history(second: bool) -> ReignHistory {
+        let first = Reign {
+            id: FIRST,
+            parent: None,
+            timeline: Timeline(1),
+            start: Lsn(1000),
+        };
+        let next = Reign {
+            id: SECOND,
+            parent: Some(FIRST),
+            timeline: Timeline(2),
+            start: Lsn(2000),
+        };
+        ReignHistory::new(if second {
+            vec![first, next]
+        } else {
+            vec![first]
+        })
+        .unwrap()
+    }
+
+    fn replica(replay: u64, readable: bool) -> NodeView {
+        NodeView {
+            state: NodeState::Standby {
+                reign: SECOND,
+                replay: Lsn(replay),
+            },
+            generation: 1,
+            readable,
+            lag: Some(3000 - replay),
+            lsn: Some(Lsn(replay)),
+            history: Some(history(true)),
+            map_version: None,
+            failure: None,
+        }
+    }
+
+    /// Node 0 is the primary of the second reign, at 3000; the others are replicas.
+    fn view(replicas: Vec<NodeView>) -> View {
+        let epoch = Epoch {
+            system: SystemId(1),
+            reign: SECOND,
+            counter: 1,
+        };
+        let primary = NodeView {
+            state: NodeState::Primary {
+                reign: SECOND,
+                insert: Lsn(3000),
+            },
+            lag: None,
+            lsn: Some(Lsn(3000)),
+            ..replica(0, true)
+        };
+        View {
+            state: ShardState::Steady {
+                primary: NodeIndex(0),
+                epoch,
+            },
+            primary: Some((NodeIndex(0), epoch)),
+            history: Some(history(true)),
+            head: Some(Lsn(3000)),
+            nodes: std::iter::once(primary).chain(replicas).collect(),
+        }
+    }
+
+    fn without_primary(mut view: View) -> View {
+        view.state = ShardState::Suspect {
+            primary: NodeIndex(0),
+        };
+        view.primary = None;
+        view.nodes[0].readable = false;
+        view
+    }
+
+    fn read(preference: ReadPreference) -> Read {
+        Read {
+            preference,
+            ..Read::default()
+        }
+    }
+
+    fn floor(reign: ReignId, lsn: u64) -> Option<Floor> {
+        Some(Floor {
+            reign,
+            lsn: Lsn(lsn),
+        })
+    }
+
+    /// What is chosen whatever the random number, all nodes being equally fast.
+    fn chosen(view: &View, read: Read) -> Result<Vec<u16>, NoNode> {
+        let mut all = Vec::new();
+        for random in 0..64u64 {
+            let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let node = select(view, read, |_| Duration::ZERO, random)?;
+            all.push(node.0);
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    #[test]
+    fn preferences() {
+        use ReadPreference::{Nearest, PreferReplica, Primary, Replica};
+        let two = view(vec![replica(2900, true), replica(2800, true)]);
+        assert_eq!(chosen(&two, read(Primary)), Ok(vec![0]));
+        assert_eq!(chosen(&two, read(Replica)), Ok(vec![1, 2]));
+        assert_eq!(chosen(&two, read(PreferReplica)), Ok(vec![1, 2]));
+        assert_eq!(chosen(&two, read(Nearest)), Ok(vec![0, 1, 2]));
+
+        let none = view(vec![replica(2900, false)]);
+        assert_eq!(chosen(&none, read(Replica)), Err(NoNode::NoReplica));
+        assert_eq!(chosen(&none, read(PreferReplica)), Ok(vec![0]));
+        assert_eq!(chosen(&none, read(Nearest)), Ok(vec![0]));
+
+        let headless = without_primary(two);
+        assert_eq!(chosen(&headless, read(Primary)), Err(NoNode::NoPrimary));
+        assert_eq!(chosen(&headless, read(Nearest)), Ok(vec![1, 2]));
+        let nobody = without_primary(none);
+        assert_eq!(chosen(&nobody, read(PreferReplica)), Err(NoNode::NoPrimary));
+        assert_eq!(chosen(&nobody, read(Nearest)), Err(NoNode::NoPrimary));
+    }
+
+    #[test]
+    fn lag() {
+        let mut unknown = replica(2950, true);
+        unknown.lag = None;
+        let view = view(vec![replica(2900, true), replica(2800, true), unknown]);
+        let at_most = |lag, preference| {
+            let read = Read {
+                max_lag: Some(lag),
+                ..read(preference)
+            };
+            chosen(&view, read)
+        };
+        assert_eq!(at_most(200, ReadPreference::Replica), Ok(vec![1, 2]));
+        assert_eq!(at_most(199, ReadPreference::Replica), Ok(vec![1]));
+        assert_eq!(
+            at_most(99, ReadPreference::Replica),
+            Err(NoNode::Behind),
+            "an unknown lag is not a small one"
+        );
+        assert_eq!(at_most(99, ReadPreference::PreferReplica), Ok(vec![0]));
+        assert_eq!(at_most(0, ReadPreference::Nearest), Ok(vec![0]));
+    }
+
+    #[test]
+    fn floors() {
+        let view = view(vec![replica(2900, true), replica(2100, true)]);
+        let at = |floor, preference| {
+            let read = Read {
+                floor,
+                ..read(preference)
+            };
+            chosen(&view, read)
+        };
+        use ReadPreference::{Primary, Replica};
+        assert_eq!(at(floor(SECOND, 2500), Replica), Ok(vec![1]));
+        assert_eq!(at(floor(SECOND, 2950), Replica), Err(NoNode::Behind));
+        assert_eq!(at(floor(SECOND, 2950), Primary), Ok(vec![0]));
+        // A write of the first reign is there if that reign reached it before the second began.
+        assert_eq!(at(floor(FIRST, 2000), Replica), Ok(vec![1, 2]));
+        assert_eq!(at(floor(FIRST, 2001), Replica), Err(NoNode::TokenLost));
+        assert_eq!(at(floor(FIRST, 2001), Primary), Err(NoNode::TokenLost));
+        let elsewhere = ReignId(Uuid::from_u128(9));
+        assert_eq!(at(floor(elsewhere, 1), Primary), Err(NoNode::UnknownReign));
+    }
+
+    /// Two replicas promoted separately are on the same timeline: a token of one means nothing on
+    /// the other.
+    #[test]
+    fn a_node_without_the_reign_does_not_satisfy_a_floor() {
+        let mut behind = replica(2990, true);
+        behind.history = Some(history(false));
+        let view = view(vec![behind]);
+        let read = Read {
+            floor: floor(SECOND, 2500),
+            ..read(ReadPreference::Replica)
+        };
+        assert_eq!(chosen(&view, read), Err(NoNode::Behind));
+    }
+
+    #[test]
+    fn the_faster_of_two() {
+        let view = view(vec![replica(2900, true), replica(2900, true)]);
+        for random in [0, 1, u64::MAX, 1 << 32, 0xdead_beef_0bad_cafe] {
+            let latency = |node: NodeIndex| Duration::from_micros(10 - u64::from(node.0));
+            let read = read(ReadPreference::Replica);
+            assert_eq!(select(&view, read, latency, random), Ok(NodeIndex(2)));
+        }
+    }
+
+    #[test]
+    fn of_many_two_different_ones_are_compared() {
+        let view = view((0..9).map(|_| replica(2900, true)).collect());
+        // The slowest is never chosen: there is always another one to compare it with.
+        let latency = |node: NodeIndex| Duration::from_micros(u64::from(node.0));
+        for random in 0..10_000u64 {
+            let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let read = read(ReadPreference::Replica);
+            assert_ne!(select(&view, read, latency, random), Ok(NodeIndex(9)));
+        }
+    }
+}
