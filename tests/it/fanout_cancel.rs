@@ -54,7 +54,7 @@ async fn nothing_is_left_running() {
     cluster.ready(Duration::from_secs(10)).await.unwrap();
     let watch = Watch::of(&local).await;
 
-    for round in 0..3 {
+    for _ in 0..3 {
         // Given up before the first row.
         let asleep = "SELECT pg_sleep(60)::text /* fan-out */";
         let query = cluster.fan_out(asleep, &[], Merge::concat());
