@@ -35,21 +35,25 @@ impl IdempotentWrite<'_> {
         let attempt = Attempt::new(&self.write);
         let mut retry = attempt.retry();
         loop {
-            let error = match self.attempt(&attempt, &mut closure).await {
+            let mut sent = false;
+            let error = match self.attempt(&attempt, &mut closure, &mut sent).await {
                 Ok(committed) => return Ok(committed),
                 Err(error) => error,
             };
-            if error.has(Label::OUTCOME_UNKNOWN) {
+            // The closure's own error may be of something else whose outcome is unknown.
+            if sent && error.has(Label::OUTCOME_UNKNOWN) {
                 return self.resolve(error).await;
             }
             retry.after(error).await?;
         }
     }
 
+    /// `sent` becomes true when COMMIT may have been sent.
     async fn attempt<T, F, Fut>(
         &self,
         attempt: &Attempt<'_>,
         closure: &mut F,
+        sent: &mut bool,
     ) -> Result<Committed<T>>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
@@ -80,6 +84,7 @@ impl IdempotentWrite<'_> {
             key: self.ledger.key(),
             result: &result,
         };
+        *sent = true;
         let lsn = attempt.commit(&transaction, Some(stored)).await?;
         Ok(Committed {
             value,

@@ -34,6 +34,7 @@ mod install_ledger;
 mod install_placement;
 mod install_privileges;
 mod install_refusals;
+mod hazard_commit_resolved;
 mod install_repeat;
 mod local_crash;
 #[cfg(feature = "cli")]

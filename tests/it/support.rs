@@ -3,10 +3,13 @@
 #[cfg(feature = "cli")]
 pub(crate) mod cli;
 pub(crate) mod failover;
+mod faults;
 
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
 use tokio_postgres::{Client, Config, NoTls};
+
+pub(crate) use faults::{INSERT, client, rows_of, through_proxy, until};
 
 /// An asynchronous cluster of empty databases, in a temporary directory.
 pub(crate) async fn start(shards: usize, replicas: usize) -> LocalCluster {
