@@ -34,7 +34,18 @@ mod install_ledger;
 mod install_placement;
 mod install_privileges;
 mod install_refusals;
+mod hazard_broken_connection;
+mod hazard_commit_caller_gone;
 mod hazard_commit_resolved;
+mod hazard_commit_unanswered;
+mod hazard_commit_unreplicated;
+mod hazard_pool_bounds;
+mod hazard_secrets;
+mod hazard_server_full;
+mod hazard_session_pins;
+mod hazard_stale_map;
+mod hazard_statement_cache;
+mod hazard_values;
 mod install_repeat;
 mod local_crash;
 #[cfg(feature = "cli")]
