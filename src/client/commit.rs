@@ -118,6 +118,11 @@ pub(super) async fn commit(
         .in_phase(Phase::Execute);
         return Outcome::Aborted(transaction.lease.locate(error));
     }
+    // COMMIT was not sent, so whatever this finds is a definite abort.
+    let deadline = transaction.statement_deadline();
+    if let Err(error) = transaction.lease.in_step(Phase::Execute, deadline).await {
+        return Outcome::Aborted(error);
+    }
     let (before_commit, sql) = statements(transaction, stored);
     let (publish, outcome) = watch::channel(None);
     let task = tokio::spawn({
@@ -174,7 +179,8 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
             match message {
                 SimpleQueryMessage::CommandComplete(_) => answers += 1,
                 SimpleQueryMessage::Row(row) if answers > before_commit => {
-                    lsn = row.get(0).and_then(|text| text.parse().ok());
+                    let position = row.try_get(0).ok().flatten();
+                    lsn = position.and_then(|text| text.parse().ok());
                 }
                 _ => {}
             }

@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// The deadline of a statement that starts now.
-    fn statement_deadline(&self) -> Instant {
+    pub(super) fn statement_deadline(&self) -> Instant {
         self.deadline.min(Instant::now() + self.statement_timeout)
     }
 

@@ -77,7 +77,7 @@ impl Lease {
     /// with it. When the lease is given back, the connection's session state is reset in one bounded
     /// round trip; if it does not answer or is inside a transaction, it is discarded.
     pub fn raw(&self) -> &tokio_postgres::Client {
-        self.link().lend_raw();
+        self.link().mark_for_reset();
         self.client()
     }
 
@@ -101,6 +101,33 @@ impl Lease {
     pub fn shard(&self) -> Option<ShardId> {
         self.manager()
             .map(|pool| pool.manager().node.connector.shard())
+    }
+
+    /// Makes sure that answers still belong to their questions, if the driver's client was lent.
+    ///
+    /// A COPY that the server rejects is answered twice, because the driver ends it twice
+    /// (rust-postgres PR 1337); each question after it gets the answer to the one before.
+    pub(crate) async fn in_step(&self, phase: Phase, deadline: Instant) -> Result<()> {
+        if !self.link().is_reset_due() {
+            return Ok(());
+        }
+        let mark = Mark::new();
+        let answers = self
+            .simple(&format!("SELECT {mark}"), phase, deadline)
+            .await?;
+        if mark.is_in(&answers) {
+            return Ok(());
+        }
+        self.link().taint();
+        Err(self.locate(
+            Error::new(
+                ErrorKind::Connection,
+                "the connection answers questions that were asked before, as after a COPY that was \
+                 rejected: it is given up, and nothing was committed",
+            )
+            .with_label(Label::CONNECTION_LOST)
+            .in_phase(phase),
+        ))
     }
 
     /// Runs one operation of the driver: bounded, and known as in flight until it is answered.
@@ -224,9 +251,8 @@ impl Drop for Lease {
             return;
         };
         object.link.returned();
-        let lent_raw = object.link.take_lent_raw();
         let clean = object.link.is_clean();
-        if clean && !lent_raw {
+        if clean && !object.link.is_reset_due() {
             return; // Back into the pool.
         }
         // The place in the pool stays taken while the server is asked to end or reset the session,
@@ -245,18 +271,46 @@ impl Drop for Lease {
     }
 }
 
-/// Resets the session after its client was lent, and gives the connection back if it is idle and
-/// outside a transaction.
+/// Resets the session, and gives the connection back if it answers, is outside a transaction and has
+/// no prepared statements of its user's own, which cannot be told from ours by any reset.
 async fn reset(object: Object<Manager>) {
+    let mark = Mark::new();
     // In a transaction the statement begins after the transaction did.
-    const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; \
-                         SELECT pg_catalog.pg_advisory_unlock_all(); \
-                         SELECT 1 / (pg_catalog.now() = pg_catalog.statement_timestamp())::int";
-    let answer = tokio::time::timeout(RESET_TIMEOUT, object.client.simple_query(RESET)).await;
-    match answer {
-        Ok(Ok(_)) => drop(object),
-        Ok(Err(_)) => drop(Object::take(object)),
+    let sql = format!(
+        "RESET SESSION AUTHORIZATION; RESET ALL; CLOSE ALL; UNLISTEN *; \
+         DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
+         SELECT {mark} WHERE pg_catalog.now() = pg_catalog.statement_timestamp() \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)"
+    );
+    match tokio::time::timeout(RESET_TIMEOUT, object.client.simple_query(&sql)).await {
+        Ok(Ok(answers)) if mark.is_in(&answers) => object.link.was_reset(),
+        Ok(_) => drop(Object::take(object)),
         Err(_) => cancel(object).await,
+    }
+}
+
+/// A random value that is asked for, to know its answer by.
+struct Mark(u64);
+
+impl Mark {
+    fn new() -> Self {
+        Mark(crate::random::number())
+    }
+
+    /// Whether the last row of an answer is this one's.
+    fn is_in(&self, answers: &[SimpleQueryMessage]) -> bool {
+        let last = answers.iter().rev().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        last.and_then(|row| row.try_get(0).ok().flatten())
+            .is_some_and(|text| text == format!("{:016x}", self.0))
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{:016x}'", self.0)
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct Link {
     tainted: AtomicBool,
     /// Inside a transaction that was neither committed nor rolled back.
     in_transaction: AtomicBool,
-    /// The driver's client was lent: what was done with it was not seen.
-    lent_raw: AtomicBool,
+    /// Something was done that was not seen, or that the session keeps.
+    reset_due: AtomicBool,
     /// Statements prepared or looked up; see `Lease::prepare`.
     lookups: AtomicU32,
     /// Warnings received.
@@ -81,7 +81,7 @@ impl Link {
             in_flight: AtomicU32::new(0),
             tainted: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
-            lent_raw: AtomicBool::new(false),
+            reset_due: AtomicBool::new(false),
             lookups: AtomicU32::new(0),
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
@@ -138,13 +138,18 @@ impl Link {
         self.in_transaction.store(inside, Ordering::Release);
     }
 
-    pub(super) fn lend_raw(&self) {
-        self.lent_raw.store(true, Ordering::Release);
+    /// Has the session reset before it is lent on: something was done that was not seen, or that the
+    /// session keeps.
+    pub(super) fn mark_for_reset(&self) {
+        self.reset_due.store(true, Ordering::Release);
     }
 
-    /// Whether the driver's client was lent since the last call.
-    pub(super) fn take_lent_raw(&self) -> bool {
-        self.lent_raw.load(Ordering::Acquire) && self.lent_raw.swap(false, Ordering::AcqRel)
+    pub(super) fn is_reset_due(&self) -> bool {
+        self.reset_due.load(Ordering::Acquire)
+    }
+
+    pub(super) fn was_reset(&self) {
+        self.reset_due.store(false, Ordering::Release);
     }
 
     /// A reading session that was made writable is not lent again.

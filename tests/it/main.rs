@@ -40,6 +40,7 @@ mod hazard_commit_resolved;
 mod hazard_commit_unanswered;
 mod hazard_commit_unreplicated;
 mod hazard_pool_bounds;
+mod hazard_raw_copy;
 mod hazard_secrets;
 mod hazard_server_full;
 mod hazard_session_pins;
