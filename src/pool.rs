@@ -5,7 +5,8 @@
 //! - `manager` makes and checks the items of a deadpool pool;
 //! - `identity` asks each new connection whether it leads to the right server;
 //! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
-//! - `lease` is a connection lent to one caller, safe to drop at any moment;
+//! - `lease` is a connection lent to one caller, safe to drop at any moment; `traces` tells after
+//!   which statements its session has to be reset;
 //! - `rows` reads a statement's rows as they come;
 //! - `fault` turns the driver's errors into this crate's.
 //!
@@ -23,6 +24,7 @@ mod report;
 mod rows;
 mod socket;
 mod tls;
+mod traces;
 
 pub use lease::Lease;
 pub use node::PoolStatus;

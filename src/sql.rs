@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+mod words;
+
+pub(crate) use words::Words;
+
 /// An identifier in double quotes, always quoted.
 ///
 /// ```

@@ -1,6 +1,7 @@
 //! Transaction control inside a transaction's closure is refused before it is sent.
 
 use crate::error::{Error, Phase, Result};
+use crate::sql::Words;
 
 /// Refuses a statement that would begin, end or prepare a transaction.
 ///
@@ -8,7 +9,7 @@ use crate::error::{Error, Phase, Result};
 /// that the first word decides. (A procedure that commits fails in a transaction block by itself.)
 /// `ROLLBACK TO` a savepoint, `SAVEPOINT` and `RELEASE` stay inside and are allowed.
 pub(super) fn refuse(sql: &str) -> Result<()> {
-    let mut words = Words(sql);
+    let mut words = Words::of(sql);
     let Some(first) = words.next() else {
         return Ok(());
     };
@@ -37,56 +38,6 @@ fn rolls_back_to_savepoint(words: &mut Words<'_>) -> bool {
         next = words.next();
     }
     is(next, "TO")
-}
-
-/// The leading words of a statement, without white space, comments and empty statements.
-struct Words<'a>(&'a str);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        loop {
-            self.0 = self
-                .0
-                .trim_start_matches(|c: char| c.is_whitespace() || c == ';');
-            if let Some(rest) = self.0.strip_prefix("--") {
-                self.0 = rest.split_once(['\n', '\r']).map_or("", |(_, rest)| rest);
-            } else if self.0.starts_with("/*") {
-                self.0 = skip_comment(self.0);
-            } else {
-                break;
-            }
-        }
-        let end = self
-            .0
-            .find(|c: char| !c.is_ascii_alphabetic() && c != '_')
-            .unwrap_or(self.0.len());
-        let (word, rest) = self.0.split_at(end);
-        self.0 = rest;
-        (!word.is_empty()).then_some(word)
-    }
-}
-
-/// Block comments nest.
-fn skip_comment(text: &str) -> &str {
-    let (mut depth, mut rest) = (0_u32, text);
-    loop {
-        if let Some(inner) = rest.strip_prefix("/*") {
-            (depth, rest) = (depth + 1, inner);
-        } else if let Some(outer) = rest.strip_prefix("*/") {
-            (depth, rest) = (depth - 1, outer);
-            if depth == 0 {
-                return rest;
-            }
-        } else {
-            let mut chars = rest.chars();
-            if chars.next().is_none() {
-                return "";
-            }
-            rest = chars.as_str();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
+use super::traces::leaves_traces;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
@@ -181,8 +182,11 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<Statement> {
-        let client = self.client();
-        if self.link().cache_check_due() && client.statement_cache.size() > STATEMENTS {
+        let (client, link) = (self.client(), self.link());
+        if leaves_traces(sql, link.access) {
+            link.mark_for_reset();
+        }
+        if link.cache_check_due() && client.statement_cache.size() > STATEMENTS {
             client.statement_cache.clear();
         }
         self.run(phase, deadline, client.prepare_cached(sql)).await

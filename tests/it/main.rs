@@ -44,6 +44,7 @@ mod hazard_raw_copy;
 mod hazard_secrets;
 mod hazard_server_full;
 mod hazard_session_pins;
+mod hazard_session_state;
 mod hazard_stale_map;
 mod hazard_statement_cache;
 mod hazard_values;
