@@ -64,6 +64,13 @@ impl NodeShared {
         links.retain(|link| link.strong_count() > 0);
         links.push(Arc::downgrade(link));
     }
+
+    /// All connections that there are. Those of an earlier generation are among them: what was only
+    /// to be discarded when it is given back may have to be interrupted later.
+    fn links(&self) -> Vec<Arc<Link>> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.iter().filter_map(Weak::upgrade).collect()
+    }
 }
 
 impl NodePool {
@@ -204,14 +211,7 @@ impl NodePool {
         for pool in [&self.read, &self.write] {
             pool.retain(|_, _| false);
         }
-        let links = std::mem::take(
-            &mut *self
-                .shared
-                .links
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        for link in links.iter().filter_map(Weak::upgrade) {
+        for link in self.shared.links() {
             if interrupt {
                 link.interrupt()
             } else {
