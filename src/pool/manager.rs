@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use tokio::time::timeout;
 
 use super::Access;
 use super::connector::Dialer;
@@ -59,24 +60,34 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
-        let Connection { client, link } = connection;
         if self.access == Access::Read {
-            link.settled().await;
+            connection.link.settled().await;
         }
-        let usable = link.generation == self.node.generation()
-            && !link.is_old()
-            && link.is_clean()
-            && !client.is_closed();
-        if !usable {
+        if !self.is_usable(connection) {
             return Err(RecycleError::message("not usable any more"));
         }
+        if connection.link.idle() < self.check_after_idle {
+            return Ok(());
+        }
         // A black hole looks open: is_closed() says nothing of it.
-        if link.idle() >= self.check_after_idle {
-            let check = tokio::time::timeout(CHECK, client.check_connection()).await;
-            if !matches!(check, Ok(Ok(()))) {
-                return Err(RecycleError::message("no answer after a long idle time"));
+        match timeout(CHECK, connection.client.check_connection()).await {
+            // It may have been given up meanwhile.
+            Ok(Ok(())) if self.is_usable(connection) => Ok(()),
+            Ok(_) => Err(RecycleError::message("ended while it was idle")),
+            Err(_) => {
+                // Others that were idle for as long are no better, and each would cost this wait.
+                self.node.taint_idle(self.check_after_idle);
+                Err(RecycleError::message("no answer after a long idle time"))
             }
         }
-        Ok(())
+    }
+}
+
+impl Manager {
+    fn is_usable(&self, Connection { client, link }: &Connection) -> bool {
+        link.generation == self.node.generation()
+            && !link.is_old()
+            && link.is_clean()
+            && !client.is_closed()
     }
 }

@@ -65,6 +65,15 @@ impl NodeShared {
         links.push(Arc::downgrade(link));
     }
 
+    /// Keeps connections from being lent again that were given back so long ago.
+    pub(super) fn taint_idle(&self, time: Duration) {
+        for link in self.links() {
+            if link.idle() >= time {
+                link.taint();
+            }
+        }
+    }
+
     /// All connections that there are. Those of an earlier generation are among them: what was only
     /// to be discarded when it is given back may have to be interrupted later.
     fn links(&self) -> Vec<Arc<Link>> {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use pgshard::error::Phase;
 use pgshard::local::StopMode;
+use pgshard::local::proxy::{Condition, Reaction, Rule};
 use pgshard::topology::NodeState;
 use pgshard::{Cluster, CustomerId, ErrorKind, Label};
 use uuid::Uuid;
 
-use crate::support::{INSERT, client, installed, superuser};
+use crate::support::{INSERT, client, installed, superuser, through_proxy};
 
 async fn is_down(cluster: &Cluster, node: usize) {
     let shard = cluster.status()[0].shard;
@@ -97,6 +98,34 @@ async fn work_in_flight_is_interrupted() {
         .unwrap()
         .get(0);
     assert_eq!(rows, 0);
+    cluster.close().await;
+}
+
+/// A connection that is being made while its node is given up is of the old generation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn given_up_while_connecting() {
+    let (local, mut config) = installed(1, 0).await;
+    let proxy = through_proxy(&local, &mut config, "s0a").await;
+    config.timeouts.connect = Duration::from_secs(30);
+    config.timeouts.checkout = Duration::from_secs(30);
+    let cluster = client(config).await;
+    let session = cluster.session(&Uuid::nil()).unwrap();
+    let pid = async || {
+        let read = session.read();
+        let (pid,): (i32,) = read.query_one("SELECT pg_backend_pid()", &[]).await?;
+        Ok::<_, pgshard::Error>(pid)
+    };
+    let slow = Reaction::Delay(Duration::from_secs(4));
+    let connecting = proxy.add(Rule::new(Condition::Connect, slow)).unwrap();
+    let given_up = async {
+        connecting.hit(1).await;
+        proxy.now(Reaction::BlackHole).unwrap();
+        is_down(&cluster, 0).await;
+        proxy.heal();
+    };
+    let (first, ()) = tokio::join!(pid(), given_up);
+    // One of the old generation would not be lent a second time.
+    assert_eq!(first.unwrap(), pid().await.unwrap());
     cluster.close().await;
 }
 

@@ -34,6 +34,7 @@ mod install_ledger;
 mod install_placement;
 mod install_privileges;
 mod install_refusals;
+mod hazard_black_hole;
 mod hazard_broken_connection;
 mod hazard_commit_caller_gone;
 mod hazard_commit_resolved;
