@@ -271,13 +271,16 @@ impl Shard {
     }
 
     fn no_node(&self, reason: NoNode) -> Error {
-        self.in_checkout(
-            Error::new(
+        self.in_checkout(match reason {
+            NoNode::TokenLost => Error::refused(format!(
+                "{reason}: find out what became of it, then read without the token"
+            )),
+            _ => Error::new(
                 ErrorKind::Unavailable,
                 format!("no node qualifies for this read: {reason}"),
             )
             .with_label(Label::RETRYABLE),
-        )
+        })
     }
 
     fn in_checkout(&self, error: Error) -> Error {

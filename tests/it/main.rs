@@ -49,6 +49,7 @@ mod hazard_session_state;
 mod hazard_stale_map;
 mod hazard_statement_cache;
 mod hazard_supersession;
+mod hazard_tokens;
 mod hazard_values;
 mod install_repeat;
 mod local_crash;

@@ -1,0 +1,135 @@
+//! "At least what I wrote": a replica that is behind is not taken for one that is not, and a token of
+//! a write that a failover lost is refused. A (timeline, position) pair would be "satisfied" there:
+//! two replicas promoted separately carry the same timeline (facts, section 7).
+
+use std::time::{Duration, Instant};
+
+use pgshard::{Cluster, CustomerId, ErrorKind, Label, ReadPreference, Token};
+use uuid::Uuid;
+
+use crate::support::{INSERT, client, installed, superuser, until};
+
+async fn write(cluster: &Cluster, id: CustomerId) -> Token {
+    let session = cluster.session(&id).unwrap();
+    let done = session.transaction(|tx| async move { tx.execute(INSERT, &[&id]).await });
+    done.await.unwrap().token.unwrap()
+}
+
+async fn read(
+    cluster: &Cluster,
+    id: CustomerId,
+    preference: ReadPreference,
+    token: &Token,
+) -> pgshard::Result<i64> {
+    let read = cluster.session(&id)?.read();
+    let read = read.preference(preference).at_least(token);
+    let sql = "SELECT count(*) FROM customers WHERE customer_id = $1";
+    let (count,) = read
+        .within(Duration::from_secs(3))
+        .query_one(sql, &[&id])
+        .await?;
+    Ok(count)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_kept_or_refused() {
+    let (local, config) = installed(1, 2).await;
+    let cluster = client(config).await;
+    let preferences = [
+        ReadPreference::PreferReplica,
+        ReadPreference::Nearest,
+        ReadPreference::Primary,
+    ];
+    // Replicas that are up to date are used.
+    for _ in 0..20 {
+        let id = CustomerId(Uuid::new_v4());
+        let token = write(&cluster, id).await;
+        for preference in preferences {
+            assert_eq!(read(&cluster, id, preference, &token).await.unwrap(), 1);
+        }
+    }
+    // Replicas that replay nothing are not.
+    let replicas = [
+        superuser(&local, "s0b").await,
+        superuser(&local, "s0c").await,
+    ];
+    for replica in &replicas {
+        replica
+            .batch_execute("SELECT pg_wal_replay_pause()")
+            .await
+            .unwrap();
+        until(replica, "SELECT pg_get_wal_replay_pause_state() = 'paused'").await;
+    }
+    let id = CustomerId(Uuid::new_v4());
+    let token = write(&cluster, id).await;
+    for preference in preferences {
+        assert_eq!(read(&cluster, id, preference, &token).await.unwrap(), 1);
+    }
+    let started = Instant::now();
+    let error = read(&cluster, id, ReadPreference::Replica, &token).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(8));
+    for replica in &replicas {
+        replica
+            .batch_execute("SELECT pg_wal_replay_resume()")
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        read(&cluster, id, ReadPreference::Replica, &token)
+            .await
+            .unwrap(),
+        1
+    );
+    let kept = (id, token);
+
+    // The replicas are cut off, one more write is acknowledged, and its primary dies.
+    let admin = superuser(&local, "s0a").await;
+    admin
+        .batch_execute("ALTER ROLE replicator NOLOGIN; SELECT pg_switch_wal()")
+        .await
+        .unwrap();
+    admin
+        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        .await
+        .unwrap();
+    until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
+    let id = CustomerId(Uuid::new_v4());
+    let lost = write(&cluster, id).await;
+    local.kill("s0a").await.unwrap();
+    local.promote("s0b").await.unwrap();
+    cluster.ready(Duration::from_secs(30)).await.unwrap();
+    // The new primary's log grows far past the token's position.
+    let admin = superuser(&local, "s0b").await;
+    for _ in 0..3 {
+        admin
+            .batch_execute("SELECT pg_switch_wal(); INSERT INTO pgshard.tx_ledger SELECT gen_random_uuid()::text, '\\x00', 0, 'committed', NULL, now() FROM generate_series(1, 1000)")
+            .await
+            .unwrap();
+    }
+    for preference in preferences {
+        let started = Instant::now();
+        let error = read(&cluster, id, preference, &lost).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+        assert!(error.message().contains("lost"), "{error:?}");
+        assert!(
+            !error.has(Label::RETRYABLE),
+            "waiting is of no use: {error:?}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(2));
+        // What was replicated is still found by its token.
+        let found = read(&cluster, kept.0, preference, &kept.1).await;
+        assert_eq!(found.unwrap(), 1);
+    }
+    // A token of a term that nobody here has heard of is waited for, not believed.
+    let text = lost.to_string();
+    let (head, tail) = text.split_once('=').unwrap();
+    let (_, position) = tail.split_once('@').unwrap();
+    let unknown: Token = format!("{head}={}@{position}", Uuid::new_v4())
+        .parse()
+        .unwrap();
+    let error = read(&cluster, id, ReadPreference::Primary, &unknown).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
+    cluster.close().await;
+}
