@@ -22,7 +22,7 @@ impl Fault {
     /// What an error means that came up in a phase.
     pub(crate) fn of(error: tokio_postgres::Error, phase: Phase) -> Self {
         let mut fault = match error.as_db_error() {
-            Some(answer) => Fault::answered(answer),
+            Some(answer) => Fault::answered(answer, phase),
             None => Fault::unanswered(&error),
         };
         fault.error = fault.error.in_phase(phase).with_source(error);
@@ -49,9 +49,14 @@ impl Fault {
         self.error
     }
 
-    fn answered(answer: &DbError) -> Self {
+    fn answered(answer: &DbError, phase: Phase) -> Self {
         let code = SqlState::new(answer.code().code());
-        let meaning = code.map_or(Meaning::Other, SqlState::meaning);
+        let meaning = match code {
+            // What a standby says to READ WRITE and to SERIALIZABLE.
+            Some(code) if phase == Phase::Begin && code.as_str() == "0A000" => Meaning::ReadOnly,
+            Some(code) => code.meaning(),
+            None => Meaning::Other,
+        };
         let fatal = match answer.parsed_severity() {
             Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
             // A proxy's own message: its connection state is not known.
@@ -118,9 +123,13 @@ impl Fault {
             fault.error = fault.error.with_sqlstate(code);
         }
         if fatal {
-            fault.broken = true;
             fault = fault.label(Label::CONNECTION_LOST);
         }
+        // Nor is a session on the wrong server worth keeping.
+        let elsewhere = matches!(meaning, Meaning::ReadOnly | Meaning::WrongReign)
+            && phase == Phase::Begin
+            || meaning == Meaning::WrongIdentity;
+        fault.broken = fatal || elsewhere;
         fault
     }
 
