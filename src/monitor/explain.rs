@@ -2,7 +2,7 @@
 
 use crate::id::NodeIndex;
 use crate::topology::{
-    FailureKind, FenceReason, NodeState, ProbeFailure, ShardState, View, Waiting,
+    FailureKind, FenceReason, NodeState, NodeView, ProbeFailure, ShardState, View, Waiting,
 };
 
 /// Why a shard has no primary to write to, and what ends that; `None` while it is steady.
@@ -14,6 +14,13 @@ pub(super) fn explain(
     adopts: bool,
 ) -> Option<String> {
     let text = match &view.state {
+        _ if is_elsewhere(view) => {
+            "the servers at its nodes' addresses belong to another shard or \
+                                    cluster, or come from another initdb: correct host and port of \
+                                    the nodes; after pg_upgrade name the new identity \
+                                    (OperatorAct::AdoptIdentity)"
+                .to_owned()
+        }
         ShardState::Steady { .. } => return None,
         ShardState::Suspect { primary } => {
             format!("{} does not answer; it is being probed", name(*primary))
@@ -52,6 +59,12 @@ pub(super) fn explain(
         ShardState::Fenced { reason } => fenced(reason, name),
     };
     Some(text)
+}
+
+/// Whether all that is known of the shard's addresses is that it is not there.
+pub(super) fn is_elsewhere(view: &View) -> bool {
+    let foreign = |node: &NodeView| matches!(node.state, NodeState::Foreign { .. });
+    !view.nodes.is_empty() && view.nodes.iter().all(foreign)
 }
 
 fn fenced(reason: &FenceReason, name: impl Fn(NodeIndex) -> String) -> String {

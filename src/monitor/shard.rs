@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::explain::explain;
+use super::explain::{explain, is_elsewhere};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, ShardId};
@@ -234,6 +234,7 @@ impl Shard {
     /// States that only an operator ends: waiting would help nobody.
     fn hopeless(&self, view: &View) -> Option<Error> {
         let kind = match &view.state {
+            _ if is_elsewhere(view) => ErrorKind::WrongNode,
             ShardState::Contested { .. } => ErrorKind::Contested,
             ShardState::Fenced { .. } => ErrorKind::Fenced,
             _ => return None,
