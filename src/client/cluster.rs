@@ -221,13 +221,13 @@ impl Cluster {
         self.core.shard(index).decide(act).await
     }
 
-    /// Stops the monitors, closes idle connections and interrupts those in use.
+    /// Stops the monitors, closes idle connections and interrupts those in use, whose statements are
+    /// cancelled on the servers; all within `timeouts.connect`. Whoever waits gets an error now. A
+    /// COMMIT that is under way is not cancelled; its caller is told that its outcome is unknown.
     pub async fn close(&self) {
         self.core.stop.cancel();
         self.core.tasks.close();
-        for node in self.core.shards.iter().flat_map(|shard| shard.nodes()) {
-            node.close();
-        }
+        join_all(self.core.shards.iter().map(|shard| shard.close())).await;
         self.core.tasks.wait().await;
     }
 

@@ -171,6 +171,7 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
     let warnings = link.warnings();
     let mut answers = 0;
     let mut lsn = None;
+    link.set_committing(true);
     link.sent();
     let outcome: Result<(), tokio_postgres::Error> = async {
         let stream = lease.client().simple_query_raw(sql).await?;
@@ -189,6 +190,7 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
     }
     .await;
     link.answered();
+    link.set_committing(false);
     let committed = answers > before_commit;
     if committed {
         link.set_in_transaction(false);

@@ -1,10 +1,11 @@
 //! What the monitor, the pools and the client share of one shard.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -27,6 +28,7 @@ pub(crate) struct Shard {
     view: ArcSwap<View>,
     changed: watch::Sender<u64>,
     waiting: AtomicUsize,
+    closed: AtomicBool,
     max_waiting: usize,
     map_version: MapVersion,
     /// The map version that the primary was told, if it is not this process's; see `stale`.
@@ -63,6 +65,7 @@ impl Shard {
             view: ArcSwap::new(view),
             changed: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             max_waiting: config.failover.max_waiting,
             map_version: config.map.version(),
             stale: AtomicI64::new(CURRENT),
@@ -165,6 +168,7 @@ impl Shard {
         self.map_is_current()?;
         loop {
             let mut changed = self.changed.subscribe();
+            self.is_open()?;
             let chosen = {
                 let view = self.view.load();
                 let latency = |node| self.latency(node).unwrap_or(Duration::MAX);
@@ -204,12 +208,14 @@ impl Shard {
 
     /// The primary, waiting until the deadline for there to be one.
     pub(crate) async fn primary(&self, deadline: Instant) -> Result<(NodeIndex, Epoch)> {
+        self.is_open()?;
         if let Some(primary) = self.view.load().primary {
             return Ok(primary);
         }
         let mut changed = self.changed.subscribe();
         let _place = self.queue()?;
         loop {
+            self.is_open()?;
             {
                 let view = self.view.load();
                 if let Some(primary) = view.primary {
@@ -229,6 +235,23 @@ impl Shard {
     /// Why there is no primary, in words; `None` if there is one.
     pub(crate) fn explain(&self, view: &View) -> Option<String> {
         explain(view, |node| self.name(node), self.adopts)
+    }
+
+    /// Lends nothing more, and tells everyone who waits or works on a connection.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.changed.send_modify(|version| *version += 1);
+        join_all(self.nodes.iter().map(|node| node.close())).await;
+    }
+
+    fn is_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(self.in_checkout(Error::new(
+                ErrorKind::Unavailable,
+                "the client was shut down",
+            )));
+        }
+        Ok(())
     }
 
     /// States that only an operator ends: waiting would help nobody.

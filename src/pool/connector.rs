@@ -8,7 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{CancelToken, Client, NoTls};
 
 use super::fault::Fault;
 use super::link::{Connection, Link};
@@ -119,6 +119,7 @@ impl Connector {
                 ));
             }
         };
+        link.opened(client.cancel_token());
         metrics::counter!(crate::observe::CONNECTIONS_OPENED, "shard" => self.shard.to_string())
             .increment(1);
         Ok(Connection {
@@ -188,10 +189,9 @@ impl Connector {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
-    /// Asks the server to cancel what a connection is doing. The connection must be kept open until
-    /// its work has ended, so that the request cannot hit a successor's process.
-    pub(crate) async fn cancel(&self, client: &Client) -> io::Result<()> {
-        let token = client.cancel_token();
+    /// Asks the server to cancel what a connection is doing. Nothing else may be asked on it until
+    /// that has ended, for the request names a process, and not its statement.
+    pub(crate) async fn cancel(&self, token: CancelToken) -> io::Result<()> {
         let socket = Socket::connect(&self.host, self.port).await?;
         match &self.tls {
             Tls::Plaintext => token.cancel_query_raw(socket, NoTls).await,

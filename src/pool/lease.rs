@@ -328,7 +328,9 @@ async fn cancel(object: Object<Manager>) {
         )
         .increment(1);
         let Connection { client, .. } = &*object;
-        let asked = tokio::time::timeout(connector.timeout(), connector.cancel(client)).await;
+        let asked =
+            tokio::time::timeout(connector.timeout(), connector.cancel(client.cancel_token()))
+                .await;
         if matches!(asked, Ok(Ok(()))) {
             // The request names a process. It must not outlive it, so the connection stays open
             // until what was running has ended.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::ClientWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
-use tokio_postgres::AsyncMessage;
+use tokio_postgres::{AsyncMessage, CancelToken};
 
 use super::Access;
 use super::report::ReportSender;
@@ -18,14 +18,12 @@ use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::Hint;
 
 /// A connection: the driver's client and what is known about it.
-#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: ClientWrapper,
     pub(crate) link: Arc<Link>,
 }
 
 /// The state of one connection, shared by its task, its holder and its pool.
-#[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) node: NodeIndex,
     pub(crate) generation: u64,
@@ -41,6 +39,8 @@ pub(crate) struct Link {
     tainted: AtomicBool,
     /// Inside a transaction that was neither committed nor rolled back.
     in_transaction: AtomicBool,
+    /// COMMIT was sent and is not answered yet.
+    committing: AtomicBool,
     /// Something was done that was not seen, or that the session keeps.
     reset_due: AtomicBool,
     /// Statements prepared or looked up; see `Lease::prepare`.
@@ -56,6 +56,7 @@ pub(crate) struct Link {
     /// The FATAL that ended the connection.
     fatal: OnceLock<SqlState>,
     task: OnceLock<AbortHandle>,
+    cancel: OnceLock<CancelToken>,
     reports: ReportSender,
 }
 
@@ -81,6 +82,7 @@ impl Link {
             in_flight: AtomicU32::new(0),
             tainted: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
+            committing: AtomicBool::new(false),
             reset_due: AtomicBool::new(false),
             lookups: AtomicU32::new(0),
             warnings: AtomicU32::new(0),
@@ -89,6 +91,7 @@ impl Link {
             read_only: AtomicBool::new(false),
             fatal: OnceLock::new(),
             task: OnceLock::new(),
+            cancel: OnceLock::new(),
             reports,
         }
     }
@@ -123,6 +126,25 @@ impl Link {
 
     pub(crate) fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    /// Notes whether a COMMIT is under way, which must never be cancelled.
+    pub(crate) fn set_committing(&self, committing: bool) {
+        self.committing.store(committing, Ordering::Release);
+    }
+
+    pub(super) fn opened(&self, cancel: CancelToken) {
+        let _ = self.cancel.set(cancel);
+    }
+
+    /// How to cancel what the server is doing, if that is something that may be cancelled.
+    pub(super) fn running(&self) -> Option<CancelToken> {
+        // What is done with the driver's client is not seen.
+        let running = self.is_busy() || self.is_reset_due();
+        if !running || self.committing.load(Ordering::Acquire) {
+            return None;
+        }
+        self.cancel.get().cloned()
     }
 
     /// Whether the connection may go back into its pool.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
@@ -19,6 +20,9 @@ use crate::id::SystemId;
 
 /// Connections of one node that may be in the making at once.
 const CONNECTING: usize = 2;
+
+/// Requests to cancel that are made at once when a node's pools are closed.
+const CANCELLING: usize = 8;
 
 type Pool = deadpool::managed::Pool<Manager>;
 
@@ -240,12 +244,20 @@ impl NodePool {
         }
     }
 
-    /// Lends nothing more, closes idle connections and interrupts those in use.
-    pub(crate) fn close(&self) {
+    /// Lends nothing more, closes idle connections, interrupts those in use and has the server end
+    /// what they were doing: it would not notice by itself. A COMMIT is left to end as it may.
+    pub(crate) async fn close(&self) {
         for pool in [&self.read, &self.write] {
             pool.close();
         }
+        let links = self.shared.links();
+        let running: Vec<_> = links.iter().filter_map(|link| link.running()).collect();
         self.clear(self.generation() + 1, true);
+        let connector = &self.shared.connector;
+        let cancels = stream::iter(running)
+            .for_each_concurrent(CANCELLING, |token| connector.cancel(token).map(drop));
+        // Whether it worked, nobody can do anything about any more.
+        let _ = timeout(connector.timeout(), cancels).await;
     }
 
     pub(crate) fn status(&self) -> PoolStatus {

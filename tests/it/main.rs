@@ -31,6 +31,7 @@ mod fdw_secret;
 mod fdw_views;
 mod hazard_black_hole;
 mod hazard_broken_connection;
+mod hazard_close;
 mod hazard_commit_caller_gone;
 mod hazard_commit_resolved;
 mod hazard_commit_unanswered;
