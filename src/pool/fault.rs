@@ -5,6 +5,7 @@ use std::io;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use super::Access;
 use super::link::Link;
 use crate::error::{Error, ErrorKind, Label, Phase};
 use crate::sqlstate::{Meaning, SqlState};
@@ -31,6 +32,9 @@ impl Fault {
 
     /// Tells the monitor and the pool what they need to know, and yields the error.
     pub(super) fn report(self, link: &Link) -> Error {
+        if self.hint == Some(Hint::ReadOnly) && link.access == Access::Read {
+            return self.into_refusal();
+        }
         if let Some(hint) = self.hint {
             link.hint(hint);
         }
@@ -42,6 +46,20 @@ impl Fault {
             Some(code) if self.error.sqlstate().is_none() => self.error.with_sqlstate(code),
             _ => self.error,
         }
+    }
+
+    /// A session for reading is read-only on a primary too: that says nothing of the node, and no
+    /// other one would help.
+    fn into_refusal(self) -> Error {
+        let refusal = Error::refused(
+            "a handle for reading cannot write, nor can a function that it calls: use a transaction",
+        )
+        .in_phase(self.error.phase());
+        match self.error.sqlstate() {
+            Some(code) => refusal.with_sqlstate(code),
+            None => refusal,
+        }
+        .with_source(self.error)
     }
 
     /// The error, where no monitor wants to know.

@@ -87,5 +87,7 @@ async fn the_servers_defaults_do_not_matter() {
         .await
         .unwrap_err();
     assert_eq!(error.sqlstate().unwrap().as_str(), "25006");
+    assert_eq!(error.kind(), pgshard::ErrorKind::Refused, "{error:?}");
+    assert!(!error.has(pgshard::Label::RETRYABLE), "{error:?}");
     cluster.close().await;
 }

@@ -16,7 +16,7 @@ const TRACES: &str = "SELECT concat_ws(' ', current_setting('TimeZone'), \
      current_setting('work_mem'), current_user, current_setting('app.x', true), \
      to_regclass('pg_temp.trace'), \
      (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()), \
-     (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_cursors), \
+     (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_cursors WHERE is_holdable), \
      (SELECT count(*) FROM pg_prepared_statements WHERE from_sql))";
 
 const CLEAN: &str = "UTC public on 4MB app 0 0 0 0";
