@@ -13,7 +13,7 @@ use crate::support::{client, installed, superuser, until};
 /// What the next user of the only session of a pool sees, as one line.
 const TRACES: &str = "SELECT concat_ws(' ', current_setting('TimeZone'), \
      current_setting('search_path'), current_setting('synchronous_commit'), \
-     current_setting('work_mem'), current_user, current_setting('app.x', true), \
+     current_setting('work_mem'), current_user, nullif(current_setting('app.x', true), ''), \
      to_regclass('pg_temp.trace'), \
      (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()), \
      (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_cursors WHERE is_holdable), \
