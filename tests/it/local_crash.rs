@@ -23,9 +23,9 @@ async fn owner() {
         "clean" => return cluster.shutdown().await.unwrap(),
         "drop" => return drop(cluster),
         "kill and drop" => {
+            println!("killed {}", postmasters(&cluster));
             cluster.kill("s0a").await.unwrap();
             cluster.pause("s0b").await.unwrap();
-            println!("killed {}", postmasters(&cluster));
             return drop(cluster);
         }
         "paused" => cluster.pause("s0a").await.unwrap(),
@@ -91,19 +91,31 @@ fn files(tmp: &Path) -> usize {
 }
 
 #[test]
-fn a_clean_end_leaves_nothing() {
-    for role in ["clean", "drop", "kill and drop"] {
-        let tmp = tmpdir();
-        let output = run_owner(role, tmp.path()).wait_with_output().unwrap();
-        assert!(output.status.success(), "{role}");
-        assert_eq!(processes(tmp.path()), Vec::<String>::new(), "{role}");
-        assert_eq!(files(tmp.path()), 0, "{role}");
-        assert_eq!(
-            segments_without_creator(&output.stdout),
-            Vec::<String>::new(),
-            "{role}"
-        );
-    }
+fn a_shutdown_leaves_nothing() {
+    ends_cleanly("clean");
+}
+
+#[test]
+fn a_drop_leaves_nothing() {
+    ends_cleanly("drop");
+}
+
+#[test]
+fn a_drop_after_a_kill_and_a_pause_leaves_nothing() {
+    ends_cleanly("kill and drop");
+}
+
+fn ends_cleanly(role: &str) {
+    let tmp = tmpdir();
+    let output = run_owner(role, tmp.path()).wait_with_output().unwrap();
+    assert!(output.status.success(), "{role}");
+    assert_eq!(processes(tmp.path()), Vec::<String>::new(), "{role}");
+    assert_eq!(files(tmp.path()), 0, "{role}");
+    assert_eq!(
+        segments_without_creator(&output.stdout),
+        Vec::<String>::new(),
+        "{role}"
+    );
 }
 
 /// System V segments made by the postmasters that the output names.
@@ -116,26 +128,34 @@ fn segments_without_creator(output: &[u8]) -> Vec<String> {
         .collect();
     let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
     let creator = |line: &str| line.split_whitespace().nth(4).map(str::to_owned);
+    assert_eq!(ids.len(), if output.contains("killed ") { 2 } else { 0 });
     let all = table.lines().filter_map(creator);
     all.filter(|pid| ids.contains(&pid.as_str())).collect()
 }
 
 #[test]
 fn a_killed_parent_takes_its_servers_along_and_the_next_run_clears_up() {
-    for role in ["running", "paused"] {
-        let tmp = tmpdir();
-        let mut owner = run_owner(role, tmp.path());
-        assert_eq!(running(&mut owner).len(), 2);
-        assert!(processes(tmp.path()).len() > 8, "two servers run");
-        owner.kill().unwrap();
-        owner.wait().unwrap();
-        // A paused server is woken by the kernel, and kills its frozen sessions after 5 s.
-        none_left(tmp.path(), Duration::from_secs(15));
-        assert_eq!(files(tmp.path()), 1, "{role}: nobody cleared up yet");
-        let next = run_owner("clean", tmp.path()).wait_with_output().unwrap();
-        assert!(next.status.success());
-        assert_eq!(files(tmp.path()), 0, "{role}: the next run cleared up");
-    }
+    dies_and_is_swept("running");
+}
+
+#[test]
+fn a_killed_parent_takes_a_paused_server_along() {
+    dies_and_is_swept("paused");
+}
+
+fn dies_and_is_swept(role: &str) {
+    let tmp = tmpdir();
+    let mut owner = run_owner(role, tmp.path());
+    assert_eq!(running(&mut owner).len(), 2);
+    assert!(processes(tmp.path()).len() > 8, "two servers run");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    // A paused server is woken by the kernel, and kills its frozen sessions after 5 s.
+    none_left(tmp.path(), Duration::from_secs(15));
+    assert_eq!(files(tmp.path()), 1, "{role}: nobody cleared up yet");
+    let next = run_owner("clean", tmp.path()).wait_with_output().unwrap();
+    assert!(next.status.success());
+    assert_eq!(files(tmp.path()), 0, "{role}: the next run cleared up");
 }
 
 #[test]
