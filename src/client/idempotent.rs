@@ -24,7 +24,7 @@ impl IdempotentWrite<'_> {
     /// # Errors
     ///
     /// As [`Write::run`]. [`ErrorKind::Idempotency`] if the key was used with another request, was
-    /// given up, or is older than the ledger's retention. An unknown outcome is resolved first: the
+    /// given up ([`Label::KEY_GIVEN_UP`]), or is older than the ledger's retention. An unknown outcome is resolved first: the
     /// error says that it is unknown only if the shard could not be asked in time.
     pub async fn run<T, F, Fut>(self, mut closure: F) -> Result<Committed<T>>
     where
@@ -114,6 +114,7 @@ impl IdempotentWrite<'_> {
                 "the transaction was not committed, and its key is given up: repeat the request \
                  under a new key",
             )
+            .with_label(Label::KEY_GIVEN_UP)
             .in_phase(Phase::Resolve)
             .with_source(unknown)),
             Err(error) if error.kind() == ErrorKind::Idempotency => Err(error),

@@ -21,14 +21,18 @@ impl Label {
     pub const OVERLOAD: Label = Label(1 << 4);
     /// The connection is not usable any more.
     pub const CONNECTION_LOST: Label = Label(1 << 5);
+    /// Nothing was written under the idempotency key, and nothing ever will be: repeat the request
+    /// under a new key.
+    pub const KEY_GIVEN_UP: Label = Label(1 << 6);
 
-    const NAMES: [(Label, &'static str); 6] = [
+    const NAMES: [(Label, &'static str); 7] = [
         (Label::RETRYABLE, "retryable"),
         (Label::NOT_SENT, "not_sent"),
         (Label::OUTCOME_UNKNOWN, "outcome_unknown"),
         (Label::FAILOVER, "failover"),
         (Label::OVERLOAD, "overload"),
         (Label::CONNECTION_LOST, "connection_lost"),
+        (Label::KEY_GIVEN_UP, "key_given_up"),
     ];
 }
 

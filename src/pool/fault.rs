@@ -132,9 +132,10 @@ impl Fault {
                 "the transaction was ended inside its closure; what it did before may be durable",
             )
             .label(Label::OUTCOME_UNKNOWN),
-            Meaning::KeyReused | Meaning::KeyAborted | Meaning::KeyExpired => {
-                Fault::new(ErrorKind::Idempotency, text)
+            Meaning::KeyAborted => {
+                Fault::new(ErrorKind::Idempotency, text).label(Label::KEY_GIVEN_UP)
             }
+            Meaning::KeyReused | Meaning::KeyExpired => Fault::new(ErrorKind::Idempotency, text),
             _ => Fault::new(ErrorKind::Database, text),
         };
         if let Some(code) = code {

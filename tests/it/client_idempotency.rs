@@ -2,17 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use pgshard::{Cluster, CustomerId, ErrorKind, IdempotencyKey};
+use pgshard::{Cluster, CustomerId, ErrorKind, IdempotencyKey, Label};
 use uuid::Uuid;
 
-use crate::support::installed;
+use crate::support::{installed, superuser};
 
 const INSERT: &str = "INSERT INTO customers (customer_id, full_name, email, country) \
                       VALUES ($1, 'Ada', 'ada@example.com', 'GB')";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_at_most() {
-    let (_local, config) = installed(1, 0).await;
+    let (local, config) = installed(1, 0).await;
     let cluster = Cluster::connect(config).unwrap();
     cluster.ready(Duration::from_secs(10)).await.unwrap();
     let id = CustomerId(Uuid::new_v4());
@@ -46,6 +46,7 @@ async fn once_at_most() {
 
     let other = run(&key, "close").await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Idempotency);
+    assert!(!other.has(Label::KEY_GIVEN_UP));
 
     let week = Duration::from_secs(8 * 24 * 3600);
     let old = IdempotencyKey::issued("old", SystemTime::now() - week).unwrap();
@@ -66,6 +67,20 @@ async fn once_at_most() {
         .await
         .unwrap();
     assert!(!done.replayed);
+
+    // A key that was given up stays so, and says so.
+    let key = IdempotencyKey::generate();
+    let admin = superuser(&local, "s0a").await;
+    admin
+        .execute(
+            "INSERT INTO pgshard.tx_ledger (key, fingerprint, bucket, state, issued_at) \
+             SELECT $1, fingerprint, bucket, 'aborted', now() FROM pgshard.tx_ledger LIMIT 1",
+            &[&key.to_string()],
+        )
+        .await
+        .unwrap();
+    let given_up = run(&key, "open").await.unwrap_err();
+    assert!(given_up.has(Label::KEY_GIVEN_UP), "{given_up:?}");
 
     // Too much to store is refused before COMMIT.
     let write = session
