@@ -128,7 +128,7 @@ impl Machine {
             return self.view.state.clone();
         };
         let newest = *facts.history.newest();
-        let (lsn, asked_at) = (facts.lsn, node.last_asked());
+        let (lsn, asked_at) = (facts.lsn, node.ours_asked);
         if self.history.as_ref().map(|known| known.newest().id) != Some(newest.id) {
             self.history = Some(facts.history.clone());
         }

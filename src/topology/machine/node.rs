@@ -31,6 +31,8 @@ pub(super) struct Node {
     suspect_first: Duration,
     /// When the newest probe that was heard of had been sent.
     last_asked: Option<Duration>,
+    /// When the probe that `ours` answers had been sent.
+    pub(super) ours_asked: Duration,
     /// When a probe was last requested and not yet answered.
     requested: Option<Duration>,
     /// Whether it ever answered as a server of this shard or another, or was absent.
@@ -66,6 +68,7 @@ impl Node {
             suspect_since: None,
             suspect_first: now,
             last_asked: None,
+            ours_asked: now,
             requested: None,
             known: false,
             good: 0,
@@ -87,11 +90,6 @@ impl Node {
             map_version: None,
             failure: None,
         }
-    }
-
-    /// When the newest probe that was heard of had been sent.
-    pub(super) fn last_asked(&self) -> Duration {
-        self.last_asked.unwrap_or_default()
     }
 
     /// Whether something newer was heard than a probe sent then could tell.
@@ -140,6 +138,7 @@ impl Node {
                 Some(before.map_or(facts.began(), |before| before.min(facts.began())))
             };
             self.ours = Some(facts.clone());
+            self.ours_asked = asked_at;
         } else {
             self.misses = self.misses.saturating_add(1);
             self.good = 0;
