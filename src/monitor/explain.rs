@@ -1,8 +1,9 @@
-//! What is the matter with a shard, in words that say what to do.
+//! What is the matter with a shard, and what happened to it, in words that say what to do.
 
 use crate::id::NodeIndex;
 use crate::topology::{
-    FailureKind, FenceReason, NodeState, NodeView, ProbeFailure, ShardState, View, Waiting,
+    FailureKind, FenceReason, NodeState, NodeView, ProbeFailure, ShardState, TopologyEvent, View,
+    Waiting,
 };
 
 /// Why a shard has no primary to write to, and what ends that; `None` while it is steady.
@@ -88,6 +89,75 @@ fn fenced(reason: &FenceReason, name: impl Fn(NodeIndex) -> String) -> String {
             "the nodes come from different initdbs: correct the addresses in the configuration, or \
              name the identity (OperatorAct::AdoptIdentity)"
                 .to_owned()
+        }
+    }
+}
+
+/// An event in words, and whether it is good news.
+pub(super) fn event(event: &TopologyEvent, name: impl Fn(NodeIndex) -> String) -> (String, bool) {
+    let bad = |text: String| (text, false);
+    match event {
+        TopologyEvent::PrimaryAdopted { node, epoch, start } => (
+            format!(
+                "{} is primary, reign {} from {start}",
+                name(*node),
+                epoch.reign
+            ),
+            true,
+        ),
+        TopologyEvent::PrimaryReturned { node } => {
+            (format!("primary {} is back", name(*node)), true)
+        }
+        TopologyEvent::NodeUp { node } => (format!("{} answers", name(*node)), true),
+        TopologyEvent::Unfenced => ("the fence is gone".to_owned(), true),
+        TopologyEvent::PrimarySuspected { node } => bad(format!(
+            "primary {} may have failed: writers wait",
+            name(*node)
+        )),
+        TopologyEvent::PrimaryLost { node } => bad(format!("primary {} is lost", name(*node))),
+        TopologyEvent::WritesLost(loss) => bad(format!(
+            "{} lacks acknowledged writes of reign {}, between {} and {} at most",
+            name(loss.node),
+            loss.reign,
+            loss.from,
+            loss.to
+        )),
+        TopologyEvent::LogWentBack {
+            node,
+            acknowledged,
+            lsn,
+        } => bad(format!(
+            "the log of {} ends at {lsn}, and {acknowledged} was acknowledged: writes may be lost",
+            name(*node)
+        )),
+        TopologyEvent::Contested { nodes } => {
+            let names: Vec<_> = nodes.iter().map(|node| name(*node)).collect();
+            bad(format!("{} are writable: contested", names.join(" and ")))
+        }
+        TopologyEvent::Superseded { node } => bad(format!(
+            "{} is writable in a reign that has ended, and is not used: stop or rejoin it",
+            name(*node)
+        )),
+        TopologyEvent::Forked { node } => bad(format!(
+            "the history of {} left the shard's: it is not used, rebuild it",
+            name(*node)
+        )),
+        TopologyEvent::Foreign {
+            node,
+            system,
+            cluster,
+            shard,
+        } => bad(format!(
+            "at the address of {} is system {system}, which says that it is shard {shard} of cluster \
+             {cluster}: it is not used, correct the address",
+            name(*node)
+        )),
+        TopologyEvent::NodeDown { node, failure } => {
+            bad(format!("{} is down: {failure}", name(*node)))
+        }
+        TopologyEvent::Fenced { reason } => bad(fenced(reason, name)),
+        TopologyEvent::OperatorRefused { act, reason } => {
+            bad(format!("refused to carry out {act:?}: {reason}"))
         }
     }
 }

@@ -314,7 +314,8 @@ impl Shard {
             .with_label(Label::NOT_SENT)
     }
 
-    fn name(&self, node: NodeIndex) -> String {
+    /// A node's name.
+    pub(super) fn name(&self, node: NodeIndex) -> String {
         self.node(node)
             .map_or_else(|| "?".into(), |pool| pool.connector().node().to_string())
     }

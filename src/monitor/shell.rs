@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::explain;
 use super::prober::{Adoption, Prober};
 use super::shard::Shard;
 use crate::config::{Config, ShardConfig};
@@ -29,6 +30,8 @@ pub struct ShardEvent {
     pub shard: ShardId,
     /// What happened.
     pub event: TopologyEvent,
+    /// The same in words, with the names of the nodes.
+    pub text: String,
 }
 
 /// The monitor of one shard.
@@ -219,14 +222,14 @@ impl Monitor {
 
     fn emit(&mut self, event: TopologyEvent) {
         let shard = self.shard.id();
-        let named = |node: &NodeIndex| self.shard.node(*node).map(|pool| pool.connector().node());
-        match &event {
-            TopologyEvent::PrimaryAdopted { node, epoch, .. } => {
-                tracing::info!(%shard, node = ?named(node), reign = %epoch.reign, "primary adopted");
-                metrics::counter!(crate::observe::ADOPTIONS, "shard" => shard.to_string())
-                    .increment(1);
-            }
-            event => tracing::warn!(%shard, ?event, "topology"),
+        let (text, good) = explain::event(&event, |node| self.shard.name(node));
+        if good {
+            tracing::info!(%shard, "{text}");
+        } else {
+            tracing::warn!(%shard, "{text}");
+        }
+        if matches!(event, TopologyEvent::PrimaryAdopted { .. }) {
+            metrics::counter!(crate::observe::ADOPTIONS, "shard" => shard.to_string()).increment(1);
         }
         match &event {
             TopologyEvent::PrimarySuspected { .. } | TopologyEvent::PrimaryLost { .. } => {
@@ -244,6 +247,6 @@ impl Monitor {
             _ => {}
         }
         // Nobody has to listen.
-        let _ = self.listeners.send(ShardEvent { shard, event });
+        let _ = self.listeners.send(ShardEvent { shard, event, text });
     }
 }
