@@ -19,6 +19,7 @@ mod cluster;
 pub mod control;
 mod home;
 mod node;
+mod parent;
 mod port;
 mod process;
 mod provision;

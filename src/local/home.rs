@@ -24,6 +24,7 @@ use crate::id::NodeId;
 
 use super::account::Account;
 use super::bank_cluster::secret_file;
+use super::parent;
 use super::secrets::{APP, OWNER, Secrets, write_private};
 use super::spawn::io_error;
 use super::state::STATE;
@@ -44,11 +45,13 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// A new temporary directory. What dead processes left of theirs is removed first.
+    /// A new temporary directory, in memory where there is enough. What dead processes left of theirs is removed first.
     pub(super) fn temporary(account: &Account) -> Result<Self> {
-        let parent = canonical(&std::env::temp_dir())?;
+        let parent = canonical(&parent::of_temporary())?;
         account.check_reach(&parent)?;
-        sweep::temporary(&parent);
+        for parent in parent::all() {
+            sweep::temporary(&parent);
+        }
         let name = Uuid::new_v4().simple().to_string();
         let dir = parent.join(format!("{}{name}", sweep::PREFIX));
         make_dir(&dir, account)?;
