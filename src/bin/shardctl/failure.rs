@@ -101,6 +101,13 @@ fn describe(error: &anyhow::Error, exit: Exit) -> Failure<'_> {
     failure
 }
 
+/// An error with its causes, on one line.
+pub(crate) fn in_words(error: &anyhow::Error) -> String {
+    let mut parts = vec![error.to_string()];
+    parts.extend(causes(error));
+    parts.join(": ")
+}
+
 /// The causes below an error. Some libraries print their cause as a part of their own text; it is
 /// not repeated.
 fn causes(error: &anyhow::Error) -> Vec<String> {

@@ -14,11 +14,12 @@ use crate::render::Output;
 const VARIABLE: &str = "PGSHARD_LOG";
 
 /// Starts the log at the level that the number of `-v` asks for, or as PGSHARD_LOG says. A program
-/// that reads JSON from standard error gets no log that nobody asked for.
-pub(crate) fn init(verbose: u8, output: Output) -> anyhow::Result<()> {
+/// that reads JSON from standard error gets no log that nobody asked for; nor does the audience of a
+/// command that tells its own story.
+pub(crate) fn init(verbose: u8, output: Output, story: bool) -> anyhow::Result<()> {
     let directives = match std::env::var(VARIABLE) {
         Ok(text) if !text.is_empty() => text,
-        _ if verbose == 0 && output == Output::Json => "off".to_owned(),
+        _ if verbose == 0 && (story || output == Output::Json) => "off".to_owned(),
         _ => by_count(verbose).to_owned(),
     };
     subscriber(&directives, std::io::stderr)?.init();

@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod context;
 mod credentials;
+mod demo;
 mod dev;
 mod duration;
 mod exit;
@@ -91,6 +92,7 @@ enum Command {
     Fdw(fdw::Fdw),
     Status(status::Status),
     Dev(dev::Dev),
+    Demo(demo::Demo),
     Completions(completions::Completions),
 }
 
@@ -105,6 +107,7 @@ impl Command {
             Command::Install(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Dev(command) => command.run(context).await,
+            Command::Demo(command) => command.run(context).await,
         }
     }
 }
@@ -124,7 +127,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
-    logging::init(cli.verbose, cli.output)?;
+    let story = matches!(cli.command, Command::Demo(_));
+    logging::init(cli.verbose, cli.output, story)?;
     let context = Context::new(cli.config, cli.output);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
