@@ -76,7 +76,7 @@ impl Default for Settings {
     }
 }
 
-/// What is known of one shard. See the [module](self) for how it decides.
+/// What is known of one shard. How it decides, the chapter on topology says.
 ///
 /// ```
 /// use std::time::Duration;
