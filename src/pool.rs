@@ -25,6 +25,7 @@ mod rows;
 mod socket;
 mod tls;
 mod traces;
+mod until;
 
 pub use lease::Lease;
 pub use node::PoolStatus;
@@ -32,7 +33,7 @@ pub use node::PoolStatus;
 pub(crate) use connector::{Connector, Dialer};
 pub(crate) use fault::Fault;
 pub(crate) use identity::stale_map;
-pub(crate) use lease::Stamp;
+pub(crate) use lease::{FirstRow, Stamp};
 pub(crate) use link::Connection;
 pub(crate) use node::NodePool;
 pub(crate) use report::{Report, ReportSender};

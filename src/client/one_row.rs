@@ -1,27 +1,29 @@
 //! Exactly one row, or one at most.
 
-use tokio_postgres::Row;
-
 use super::row::FromRow;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::pool::FirstRow;
 
-pub(super) fn one<T: FromRow>(rows: &[Row]) -> Result<T> {
-    match rows {
-        [row] => T::from_row(&row.into()),
-        rows => Err(count("exactly one row", rows.len())),
+pub(super) fn one<T: FromRow>(answer: &FirstRow) -> Result<T> {
+    match answer {
+        FirstRow {
+            row: Some(row),
+            count: 1,
+        } => T::from_row(&row.into()),
+        FirstRow { count, .. } => Err(miscounted("exactly one row", *count)),
     }
 }
 
-pub(super) fn optional<T: FromRow>(rows: &[Row]) -> Result<Option<T>> {
-    match rows {
-        [] => Ok(None),
-        [row] => T::from_row(&row.into()).map(Some),
-        rows => Err(count("one row at most", rows.len())),
+pub(super) fn optional<T: FromRow>(answer: &FirstRow) -> Result<Option<T>> {
+    match answer {
+        FirstRow { row: None, .. } => Ok(None),
+        answer if answer.count > 1 => Err(miscounted("one row at most", answer.count)),
+        answer => one(answer).map(Some),
     }
 }
 
 #[cold]
-fn count(wanted: &str, found: usize) -> Error {
+fn miscounted(wanted: &str, found: usize) -> Error {
     Error::new(
         ErrorKind::Decode,
         format!("{wanted} was expected, the query answered {found}"),

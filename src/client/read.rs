@@ -8,11 +8,12 @@ use tokio_postgres::types::ToSql;
 
 use super::core::Core;
 use super::one_row;
+use super::retry::Retry;
 use super::row::FromRow;
 use super::token::Token;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::id::ShardIndex;
-use crate::pool::{Access, Lease};
+use crate::pool::{Access, FirstRow, Lease};
 use crate::topology::{self, Floor, ReadPreference};
 
 /// How long a replica may take to replay what a token asks for, before another node is asked.
@@ -106,7 +107,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T> {
-        one_row::one(&self.rows(sql, params).await?)
+        one_row::one(&self.first(sql, params).await?)
     }
 
     /// Runs a query that answers one row or none.
@@ -119,7 +120,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<T>> {
-        one_row::optional(&self.rows(sql, params).await?)
+        one_row::optional(&self.first(sql, params).await?)
     }
 
     /// Runs a query and collects the driver's rows.
@@ -128,19 +129,35 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query).
     pub async fn rows(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let deadline = Instant::now() + self.within;
-        let mut retry = self.cluster.retry(self.shard, deadline);
+        let mut attempts = Attempts::new(&self);
         loop {
-            let outcome = match self.lease_until(deadline).await {
-                Ok(lease) => lease.query(sql, params, Phase::Execute, deadline).await,
+            let outcome = match attempts.lease().await {
+                Ok(lease) => {
+                    let deadline = attempts.deadline;
+                    lease.query(sql, params, Phase::Execute, deadline).await
+                }
                 Err(error) => Err(error),
             };
-            match outcome {
-                Ok(rows) => {
-                    self.cluster.earn(self.shard);
-                    return Ok(rows);
+            if let Some(rows) = attempts.settle(outcome).await? {
+                return Ok(rows);
+            }
+        }
+    }
+
+    async fn first(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
+        let mut attempts = Attempts::new(&self);
+        loop {
+            let outcome = match attempts.lease().await {
+                Ok(lease) => {
+                    let deadline = attempts.deadline;
+                    lease
+                        .query_first(sql, params, Phase::Execute, deadline)
+                        .await
                 }
-                Err(error) => retry.after(error).await?,
+                Err(error) => Err(error),
+            };
+            if let Some(first) = attempts.settle(outcome).await? {
+                return Ok(first);
             }
         }
     }
@@ -152,15 +169,16 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query).
     pub async fn lease(self) -> Result<Lease> {
-        self.lease_until(Instant::now() + self.within).await
+        let now = Instant::now();
+        self.lease_until(now, now + self.within).await
     }
 
-    pub(crate) async fn lease_until(&self, deadline: Instant) -> Result<Lease> {
+    pub(crate) async fn lease_until(&self, now: Instant, deadline: Instant) -> Result<Lease> {
         if self.foreign_token {
             return Err(Error::refused("the token belongs to another cluster"));
         }
         let shard = self.cluster.shard(self.shard);
-        let deadline = deadline.min(Instant::now() + self.cluster.config.timeouts.primary);
+        let deadline = deadline.min(now + self.cluster.config.timeouts.primary);
         if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
             return shard.lease_primary(Access::Read, deadline).await;
         }
@@ -227,6 +245,47 @@ impl<'a> Read<'a> {
                         "the replica's replay position is not known",
                     )));
                 }
+            }
+        }
+    }
+}
+
+/// The attempts of one read.
+struct Attempts<'a> {
+    read: &'a Read<'a>,
+    retry: Retry<'a>,
+    /// When the present attempt began.
+    now: Instant,
+    deadline: Instant,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(read: &'a Read<'a>) -> Self {
+        let now = Instant::now();
+        let deadline = now + read.within;
+        Attempts {
+            read,
+            retry: read.cluster.retry(read.shard, deadline),
+            now,
+            deadline,
+        }
+    }
+
+    async fn lease(&self) -> Result<Lease> {
+        self.read.lease_until(self.now, self.deadline).await
+    }
+
+    /// What a successful attempt yielded; nothing, after a pause, if there is to be another.
+    async fn settle<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => {
+                self.read.cluster.earn(self.read.shard);
+                Ok(Some(value))
+            }
+            Err(error) => {
+                self.retry.after(error).await?;
+                self.now = Instant::now();
+                Ok(None)
             }
         }
     }

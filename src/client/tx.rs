@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::row::FromRow;
 use super::{control, one_row};
 use crate::error::{Error, Label, Phase, Result};
-use crate::pool::Lease;
+use crate::pool::{FirstRow, Lease};
 use crate::routing::Location;
 
 /// A transaction on one shard, passed to the closure of
@@ -173,7 +173,7 @@ impl Tx {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T> {
-        one_row::one(&self.rows(sql, params).await?)
+        one_row::one(&self.first(sql, params).await?)
     }
 
     /// Runs a statement that answers one row or none.
@@ -186,7 +186,7 @@ impl Tx {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<T>> {
-        one_row::optional(&self.rows(sql, params).await?)
+        one_row::optional(&self.first(sql, params).await?)
     }
 
     /// Runs a statement and collects the driver's rows.
@@ -200,6 +200,16 @@ impl Tx {
         let outcome = shared
             .lease
             .query(sql, params, Phase::Execute, shared.statement_deadline())
+            .await;
+        shared.note(outcome)
+    }
+
+    async fn first(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
+        self.check(sql)?;
+        let shared = &self.shared;
+        let outcome = shared
+            .lease
+            .query_first(sql, params, Phase::Execute, shared.statement_deadline())
             .await;
         shared.note(outcome)
     }

@@ -143,7 +143,7 @@ impl Source<'_> {
     }
 
     async fn attempt(&self, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
-        let lease = self.read.lease_until(deadline).await?;
+        let lease = self.read.lease_until(Instant::now(), deadline).await?;
         let mut rows = lease.open(self.sql, self.params, deadline).await?;
         let chunk = rows.chunk(deadline).await?;
         Ok((rows, chunk))

@@ -202,7 +202,7 @@ impl Shard {
         deadline: Instant,
         epoch: Option<Epoch>,
     ) -> Result<Lease> {
-        let deadline = deadline.min(Instant::now() + self.checkout);
+        let deadline = || deadline.min(Instant::now() + self.checkout);
         pool.lease(access, deadline, Stamp { epoch }).await
     }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::Object;
 use deadpool_postgres::ClientWrapper;
-use tokio::time::{Instant, timeout_at};
+use futures::TryStreamExt;
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
@@ -15,6 +17,7 @@ use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
 use super::traces::leaves_traces;
+use super::until::until;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
@@ -33,6 +36,13 @@ const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Stamp {
     /// The term of the primary that the caller saw; `None` for a replica.
     pub(crate) epoch: Option<Epoch>,
+}
+
+/// The first row of an answer, if it has one, and the number of its rows.
+#[derive(Debug, Default)]
+pub(crate) struct FirstRow {
+    pub(crate) row: Option<Row>,
+    pub(crate) count: usize,
 }
 
 /// A connection lent to one caller.
@@ -140,16 +150,16 @@ impl Lease {
     ) -> Result<T> {
         let link = self.link();
         link.sent();
-        match timeout_at(deadline, operation).await {
-            Ok(Ok(value)) => {
+        match until(|| deadline, operation).await {
+            Some(Ok(value)) => {
                 link.answered();
                 Ok(value)
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 link.answered();
                 Err(self.locate(Fault::of(error, phase).report(link)))
             }
-            Err(_) => {
+            None => {
                 link.hint(Hint::TimedOut);
                 Err(self.locate(
                     Error::new(
@@ -175,13 +185,17 @@ impl Lease {
         }
     }
 
-    /// The statement, prepared once a connection.
-    pub(crate) async fn prepare(
-        &self,
+    /// Prepares a statement, once a connection, and does something with it: one bounded operation.
+    pub(super) async fn with_statement<'a, T, F>(
+        &'a self,
         sql: &str,
         phase: Phase,
         deadline: Instant,
-    ) -> Result<Statement> {
+        operation: impl FnOnce(&'a ClientWrapper, Statement) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let (client, link) = (self.client(), self.link());
         if leaves_traces(sql, link.access) {
             link.mark_for_reset();
@@ -189,7 +203,18 @@ impl Lease {
         if link.cache_check_due() && client.statement_cache.size() > STATEMENTS {
             client.statement_cache.clear();
         }
-        self.run(phase, deadline, client.prepare_cached(sql)).await
+        let mut prepared = false;
+        let outcome = self
+            .run(phase, deadline, async {
+                let statement = client.prepare_cached(sql).await?;
+                prepared = true;
+                operation(client, statement).await
+            })
+            .await;
+        match outcome {
+            Err(error) if prepared => Err(self.forget_stale_plan(sql, error)),
+            outcome => outcome,
+        }
     }
 
     /// Runs a statement and collects its rows.
@@ -200,11 +225,33 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<Vec<Row>> {
-        let statement = self.prepare(sql, phase, deadline).await?;
-        let outcome = self
-            .run(phase, deadline, self.client().query(&statement, params))
-            .await;
-        self.forget_stale_plan(sql, outcome)
+        self.with_statement(sql, phase, deadline, |client, statement| async move {
+            client.query(&statement, params).await
+        })
+        .await
+    }
+
+    /// Runs a statement, keeps its first row and counts them all.
+    ///
+    /// All are read, though only one is wanted: the connection is not free before.
+    pub(crate) async fn query_first(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        phase: Phase,
+        deadline: Instant,
+    ) -> Result<FirstRow> {
+        self.with_statement(sql, phase, deadline, |client, statement| async move {
+            let rows = client.query_raw(&statement, params.iter().copied()).await?;
+            let mut rows = pin!(rows);
+            let mut answer = FirstRow::default();
+            while let Some(row) = rows.try_next().await? {
+                answer.count += 1;
+                answer.row.get_or_insert(row);
+            }
+            Ok(answer)
+        })
+        .await
     }
 
     /// Runs a statement and counts the rows it touched.
@@ -215,11 +262,10 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<u64> {
-        let statement = self.prepare(sql, phase, deadline).await?;
-        let outcome = self
-            .run(phase, deadline, self.client().execute(&statement, params))
-            .await;
-        self.forget_stale_plan(sql, outcome)
+        self.with_statement(sql, phase, deadline, |client, statement| async move {
+            client.execute(&statement, params).await
+        })
+        .await
     }
 
     /// Sends a string of statements in one round trip, by the simple protocol.
@@ -235,17 +281,15 @@ impl Lease {
 
     /// After a change of the schema a prepared statement fails for ever with 0A000, "cached plan
     /// must not change result type": it is prepared anew next time, and the error may be retried.
-    pub(super) fn forget_stale_plan<T>(&self, sql: &str, outcome: Result<T>) -> Result<T> {
-        outcome.map_err(|error| {
-            let stale = error
-                .sqlstate()
-                .is_some_and(|code| matches!(code.as_str(), "0A000" | "26000"));
-            if !stale || error.has(Label::OUTCOME_UNKNOWN) {
-                return error;
-            }
-            drop(self.client().statement_cache.remove(sql, &[]));
-            error.with_label(Label::RETRYABLE)
-        })
+    fn forget_stale_plan(&self, sql: &str, error: Error) -> Error {
+        let stale = error
+            .sqlstate()
+            .is_some_and(|code| matches!(code.as_str(), "0A000" | "26000"));
+        if !stale || error.has(Label::OUTCOME_UNKNOWN) {
+            return error;
+        }
+        drop(self.client().statement_cache.remove(sql, &[]));
+        error.with_label(Label::RETRYABLE)
     }
 }
 

@@ -217,17 +217,18 @@ impl Link {
             .store(self.age().as_millis() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn idle(&self) -> Duration {
-        self.age().saturating_sub(Duration::from_millis(
-            self.last_used.load(Ordering::Relaxed),
-        ))
+    /// For how long a connection of a certain [age](Self::age) was not used.
+    pub(super) fn idle(&self, age: Duration) -> Duration {
+        let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+        age.saturating_sub(last_used)
     }
 
-    pub(super) fn is_old(&self) -> bool {
-        self.age() >= self.lifetime
+    /// Whether a connection of a certain [age](Self::age) is too old to be lent again.
+    pub(super) fn is_old(&self, age: Duration) -> bool {
+        age >= self.lifetime
     }
 
-    fn age(&self) -> Duration {
+    pub(super) fn age(&self) -> Duration {
         self.created.elapsed()
     }
 

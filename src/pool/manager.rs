@@ -63,16 +63,17 @@ impl managed::Manager for Manager {
         if self.access == Access::Read {
             connection.link.settled().await;
         }
-        if !self.is_usable(connection) {
+        let age = connection.link.age();
+        if !self.is_usable(connection, age) {
             return Err(RecycleError::message("not usable any more"));
         }
-        if connection.link.idle() < self.check_after_idle {
+        if connection.link.idle(age) < self.check_after_idle {
             return Ok(());
         }
         // A black hole looks open: is_closed() says nothing of it.
         match timeout(CHECK, connection.client.check_connection()).await {
             // It may have been given up meanwhile.
-            Ok(Ok(())) if self.is_usable(connection) => Ok(()),
+            Ok(Ok(())) if self.is_usable(connection, age) => Ok(()),
             Ok(_) => Err(RecycleError::message("ended while it was idle")),
             Err(_) => {
                 // Others that were idle for as long are no better, and each would cost this wait.
@@ -84,9 +85,9 @@ impl managed::Manager for Manager {
 }
 
 impl Manager {
-    fn is_usable(&self, Connection { client, link }: &Connection) -> bool {
+    fn is_usable(&self, Connection { client, link }: &Connection, age: Duration) -> bool {
         link.generation == self.node.generation()
-            && !link.is_old()
+            && !link.is_old(age)
             && link.is_clean()
             && !client.is_closed()
     }

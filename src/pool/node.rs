@@ -7,12 +7,13 @@ use std::time::Duration;
 use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
 use super::link::Link;
 use super::manager::Manager;
+use super::until::until;
 use super::{Access, Connector};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -72,7 +73,7 @@ impl NodeShared {
     /// Keeps connections from being lent again that were given back so long ago.
     pub(super) fn taint_idle(&self, time: Duration) {
         for link in self.links() {
-            if link.idle() >= time {
+            if link.idle(link.age()) >= time {
                 link.taint();
             }
         }
@@ -133,21 +134,22 @@ impl NodePool {
         self.shared.identity.expect_system(system);
     }
 
-    /// Lends a connection, waiting until the deadline at most.
+    /// Lends a connection, waiting until the deadline at most, which is asked for if there is none
+    /// at once.
     pub(crate) async fn lease(
         &self,
         access: Access,
-        deadline: Instant,
+        deadline: impl FnOnce() -> Instant,
         stamp: Stamp,
     ) -> Result<Lease> {
         let pool = match access {
             Access::Read => &self.read,
             Access::Write => &self.write,
         };
-        match timeout_at(deadline, self.checkout(pool)).await {
-            Ok(Ok(object)) => Ok(Lease::new(object, stamp)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(self.shared.connector.locate(
+        match until(deadline, self.checkout(pool)).await {
+            Some(Ok(object)) => Ok(Lease::new(object, stamp)),
+            Some(Err(error)) => Err(error),
+            None => Err(self.shared.connector.locate(
                 Error::new(
                     ErrorKind::Timeout,
                     "no connection became free in time (timeouts.checkout): the pool is too \
@@ -237,8 +239,9 @@ impl NodePool {
     pub(crate) fn reap(&self) {
         for pool in [&self.read, &self.write] {
             pool.retain(|connection, _| {
-                !connection.link.is_old()
-                    && connection.link.idle() < self.settings.idle_timeout
+                let age = connection.link.age();
+                !connection.link.is_old(age)
+                    && connection.link.idle(age) < self.settings.idle_timeout
                     && !connection.client.is_closed()
             });
         }

@@ -36,10 +36,17 @@ impl Lease {
         params: &[&(dyn ToSql + Sync)],
         deadline: Instant,
     ) -> Result<OpenRows> {
-        let statement = self.prepare(sql, Phase::Execute, deadline).await?;
-        let sent = self.client().query_raw(&statement, params.iter().copied());
-        let outcome = self.run(Phase::Execute, deadline, sent).await;
-        let rows = self.forget_stale_plan(sql, outcome)?;
+        let (statement, rows) = self
+            .with_statement(
+                sql,
+                Phase::Execute,
+                deadline,
+                |client, statement| async move {
+                    let rows = client.query_raw(&statement, params.iter().copied()).await?;
+                    Ok((statement, rows))
+                },
+            )
+            .await?;
         self.link().sent();
         Ok(OpenRows {
             lease: self,
