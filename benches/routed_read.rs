@@ -56,6 +56,9 @@ async fn run(world: &'static World, plan: Plan) {
         for round in 0..=plan.pairs {
             for step in 0..3 {
                 let which = (round + step) % 3;
+                if plan.only.is_some_and(|only| only != which) {
+                    continue;
+                }
                 let taken = match which {
                     0 => sample(callers, plan.time, move |c, t| pgshard(world, c, t)).await,
                     1 => sample(callers, plan.time, move |c, t| deadpool(world, c, t)).await,
@@ -65,6 +68,10 @@ async fn run(world: &'static World, plan: Plan) {
                     samples[which].push(taken);
                 }
             }
+        }
+        if let Some(only) = plan.only {
+            println!("{:?}", samples[only].last());
+            continue;
         }
         let [pgshard, deadpool, raw] = &samples;
         println!("\n{callers} callers");

@@ -86,12 +86,13 @@ pub(crate) fn compare(name: &str, subject: &[Sample], baseline: &[Sample]) {
 pub(crate) struct Plan {
     pub(crate) pairs: usize,
     pub(crate) time: Duration,
-    /// Only these numbers of callers; all if empty.
-    only: Option<usize>,
+    callers: Option<usize>,
+    /// One contestant alone, to be looked at with a profiler.
+    pub(crate) only: Option<usize>,
 }
 
 impl Plan {
-    /// From the command line: `--pairs N`, `--ms N`, `--callers N`.
+    /// From the command line: `--pairs N`, `--ms N`, `--callers N`, `--only CONTESTANT`.
     pub(crate) fn from_args() -> Self {
         let args: Vec<String> = std::env::args().collect();
         let number = |name: &str| {
@@ -101,13 +102,14 @@ impl Plan {
         Plan {
             pairs: number("--pairs").unwrap_or(21),
             time: Duration::from_millis(number("--ms").unwrap_or(250) as u64),
-            only: number("--callers"),
+            callers: number("--callers"),
+            only: number("--only"),
         }
     }
 
     /// The numbers of callers to measure.
     pub(crate) fn callers(&self) -> Vec<usize> {
-        match self.only {
+        match self.callers {
             Some(callers) => vec![callers],
             None => vec![1, 8, 64],
         }
