@@ -6,6 +6,7 @@ use super::merge::{Cells, Column, OwnedRow};
 use super::report::Report;
 use crate::client::{FromRow, Row};
 use crate::error::Result;
+use crate::id::ShardId;
 
 /// A collected answer.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct FanOutRow(pub(super) Source);
 
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    Shard(tokio_postgres::Row),
+    Shard(ShardId, tokio_postgres::Row),
     Combined(Arc<[Column]>, OwnedRow),
 }
 
@@ -30,8 +31,16 @@ impl FanOutRow {
     /// The row, to be read column by column.
     pub fn row(&self) -> Row<'_> {
         match &self.0 {
-            Source::Shard(row) => row.into(),
+            Source::Shard(_, row) => row.into(),
             Source::Combined(columns, row) => Row::combined(columns, row),
+        }
+    }
+
+    /// The shard that sent the row; `None` for one that is combined from several.
+    pub fn shard(&self) -> Option<ShardId> {
+        match &self.0 {
+            Source::Shard(shard, _) => Some(*shard),
+            Source::Combined(..) => None,
         }
     }
 

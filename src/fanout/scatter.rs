@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::answer::{self, FanOutRow};
 use super::merge::{Column, Engine, Merge, OwnedRow, Step, Window, check_same};
@@ -111,6 +112,13 @@ impl<'a> FanOutRows<'a> {
         }
     }
 
+    /// The names and types of the columns; `None` before the first shard answered. They are known
+    /// at the end even if there are no rows.
+    pub fn columns(&self) -> Option<Vec<(&str, &Type)>> {
+        let (columns, _) = self.open.as_ref()?;
+        Some(columns.iter().map(|c| (c.name.as_str(), &c.ty)).collect())
+    }
+
     /// The rows as a [`Stream`].
     pub fn into_stream(self) -> impl Stream<Item = Result<FanOutRow>> + Send + 'a {
         stream::unfold(self, |mut rows| async move {
@@ -154,8 +162,9 @@ impl<'a> FanOutRows<'a> {
             None => Ok(Next::Wait),
             Some((_, Engine::Concat)) => {
                 while let Some(slot) = self.ready.front().copied() {
-                    if let Some(row) = self.row_of(slot) {
-                        return Ok(Next::Row(FanOutRow(answer::Source::Shard(row))));
+                    let shard = self.report.shards.get(slot).map(|report| report.shard);
+                    if let Some((shard, row)) = shard.zip(self.row_of(slot)) {
+                        return Ok(Next::Row(FanOutRow(answer::Source::Shard(shard, row))));
                     }
                     self.ready.pop_front();
                 }
@@ -164,8 +173,14 @@ impl<'a> FanOutRows<'a> {
             }
             Some((_, Engine::Ordered(engine))) => loop {
                 match engine.step() {
-                    Step::Row((_, row)) => {
-                        return Ok(Next::Row(FanOutRow(answer::Source::Shard(row))));
+                    Step::Row((at, row)) => {
+                        let Some(report) = self.report.shards.get(at) else {
+                            return Ok(Next::End);
+                        };
+                        return Ok(Next::Row(FanOutRow(answer::Source::Shard(
+                            report.shard,
+                            row,
+                        ))));
                     }
                     Step::Done => return Ok(Next::End),
                     Step::Needs(at) => {
