@@ -3,9 +3,13 @@
 #[cfg(feature = "cli")]
 mod cli_config;
 #[cfg(feature = "cli")]
+mod cli_demo;
+#[cfg(feature = "cli")]
 mod cli_log;
 #[cfg(feature = "cli")]
 mod cli_operate;
+#[cfg(feature = "cli")]
+mod cli_query;
 #[cfg(feature = "cli")]
 mod cli_status;
 mod client_batch;

@@ -52,7 +52,8 @@ impl Locate {
     }
 }
 
-fn parse(text: &str, key_type: KeyType) -> Result<KeyRef<'_>, Usage> {
+/// A key of the type that the cluster is sharded by.
+pub(crate) fn parse(text: &str, key_type: KeyType) -> Result<KeyRef<'_>, Usage> {
     // Blanks belong to a text, but not to a number or a UUID.
     let trimmed = match key_type {
         KeyType::Text => text,

@@ -19,6 +19,7 @@ mod install;
 mod locate;
 mod logging;
 mod progress;
+mod query;
 mod render;
 mod status;
 
@@ -91,6 +92,7 @@ enum Command {
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
+    Query(query::Query),
     Dev(dev::Dev),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -106,6 +108,7 @@ impl Command {
             Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
+            Command::Query(command) => command.run(context).await,
             Command::Dev(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
         }
