@@ -131,6 +131,7 @@ impl<'a> Attempt<'a> {
         let wait = self.write.cluster.config.timeouts.commit;
         match commit(transaction, stored, wait).await {
             Outcome::Committed { lsn } => {
+                self.write.cluster.earn(self.write.location.shard);
                 if let (Some(lsn), Some(epoch)) = (lsn, transaction.lease.epoch()) {
                     self.write
                         .cluster

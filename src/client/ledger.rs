@@ -110,7 +110,9 @@ impl Ledger {
     where
         R: Serialize + ?Sized,
     {
-        let request = serde_json::to_vec(request)
+        // The bucket belongs to the request: clients choose their keys, and two customers who
+        // chose the same must not get each other's results.
+        let request = serde_json::to_vec(&(bucket, request))
             .map_err(|e| invalid("the request cannot be written as JSON").with_source(e))?;
         Ok(Ledger {
             key: key.clone(),
@@ -139,7 +141,7 @@ impl Ledger {
 
     fn arguments(&self) -> String {
         format!(
-            "{}, '\\x{:032x}', {}, pg_catalog.to_timestamp({}.{:03})",
+            "{}, pg_catalog.decode('{:032x}', 'hex'), {}, pg_catalog.to_timestamp({}.{:03})",
             literal(&self.key.text),
             self.fingerprint,
             self.bucket,
@@ -196,5 +198,7 @@ mod tests {
         let ledger = |request: &str| Ledger::new(&key, request, Bucket(1)).unwrap().fingerprint;
         assert_eq!(ledger("a"), ledger("a"));
         assert_ne!(ledger("a"), ledger("b"));
+        let elsewhere = Ledger::new(&key, "a", Bucket(2)).unwrap().fingerprint;
+        assert_ne!(ledger("a"), elsewhere);
     }
 }

@@ -1,7 +1,7 @@
 //! A transaction, as its closure sees it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,6 +93,7 @@ impl Shared {
     /// closure, so the transaction must not be committed.
     pub(super) fn close(&self) -> Result<()> {
         self.open.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst); // with the one of `turn`
         if self.lease.link().is_busy() {
             return Err(self.lease.locate(
                 Error::refused(
@@ -129,6 +130,20 @@ impl Shared {
         )
     }
 
+    /// The right to run one statement; the transaction cannot be ended while it is held.
+    ///
+    /// A handle that was moved to another task may start a statement in the very moment in which the
+    /// closure returns. Sent after COMMIT or ROLLBACK, it would be a transaction of its own.
+    fn turn(&self) -> Result<Turn<'_>> {
+        self.usable()?;
+        self.lease.link().sent();
+        let turn = Turn(&self.lease);
+        // Either this sees that the transaction is closed, or `close` sees the statement.
+        fence(Ordering::SeqCst);
+        self.usable()?;
+        Ok(turn)
+    }
+
     fn note<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,6 +155,15 @@ impl Shared {
             }
         }
         outcome
+    }
+}
+
+/// Counts as in flight from before the first message of a statement until after its last.
+struct Turn<'a>(&'a Lease);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.link().answered();
     }
 }
 
@@ -195,8 +219,8 @@ impl Tx {
     ///
     /// As [`query`](Self::query).
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        self.check(sql)?;
         let shared = &self.shared;
+        let _turn = self.check(sql)?;
         let outcome = shared
             .lease
             .query(sql, params, Phase::Execute, shared.statement_deadline())
@@ -205,8 +229,8 @@ impl Tx {
     }
 
     async fn first(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
-        self.check(sql)?;
         let shared = &self.shared;
+        let _turn = self.check(sql)?;
         let outcome = shared
             .lease
             .query_first(sql, params, Phase::Execute, shared.statement_deadline())
@@ -220,8 +244,8 @@ impl Tx {
     ///
     /// As [`query`](Self::query).
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        self.check(sql)?;
         let shared = &self.shared;
+        let _turn = self.check(sql)?;
         let outcome = shared
             .lease
             .execute(sql, params, Phase::Execute, shared.statement_deadline())
@@ -248,9 +272,10 @@ impl Tx {
         self.shared.location
     }
 
-    fn check(&self, sql: &str) -> Result<()> {
-        self.shared.usable()?;
-        control::refuse(sql).map_err(|error| self.shared.lease.locate(error))
+    fn check(&self, sql: &str) -> Result<Turn<'_>> {
+        let turn = self.shared.turn()?;
+        control::refuse(sql).map_err(|error| self.shared.lease.locate(error))?;
+        Ok(turn)
     }
 }
 

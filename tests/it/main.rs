@@ -13,6 +13,7 @@ mod cli_query;
 #[cfg(feature = "cli")]
 mod cli_status;
 mod client_batch;
+mod client_careless;
 mod client_commit;
 mod client_idempotency;
 mod client_lease;
