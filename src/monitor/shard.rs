@@ -16,6 +16,9 @@ use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, ShardId};
 use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
 use crate::topology::{Event, NoNode, OperatorAct, Read, ShardState, View, select};
 
+/// A shorter contest is waited out.
+const CONTEST: Duration = Duration::from_millis(500);
+
 /// No version: this process's map is the shard's.
 const CURRENT: i64 = -1;
 
@@ -41,6 +44,8 @@ pub(crate) struct Shard {
     /// Whether this process writes the reign of a new primary.
     adopts: bool,
     start: Instant,
+    /// When the last contest began, in milliseconds after `start`.
+    contested: AtomicU64,
     /// When a transaction last proved the primary's role, in milliseconds after `start`.
     proved: AtomicU64,
     /// Traffic proves the role at most this often; more would only be noise.
@@ -73,6 +78,7 @@ impl Shard {
             acknowledged: Mutex::new(None),
             adopts,
             start,
+            contested: AtomicU64::new(0),
             proved: AtomicU64::new(0),
             prove_every: config.failover.probe_interval / 2,
             events,
@@ -130,6 +136,12 @@ impl Shard {
                 version.0
             };
             self.stale.store(stale, Ordering::Release);
+        }
+        let contested = matches!(view.state, ShardState::Contested { .. });
+        let was = matches!(self.view.load().state, ShardState::Contested { .. });
+        if contested && !was {
+            let now = self.start.elapsed().as_millis() as u64;
+            self.contested.store(now, Ordering::Release);
         }
         self.view.store(view);
         self.changed.send_modify(|version| *version += 1);
@@ -221,13 +233,23 @@ impl Shard {
                 if let Some(primary) = view.primary {
                     return Ok(primary);
                 }
-                if let Some(refusal) = self.hopeless(&view) {
+                if let Some(refusal) = self.hopeless(&view)
+                    && Instant::now() >= self.contest_settles()
+                {
                     return Err(refusal);
                 }
             }
-            if timeout_at(deadline, changed.changed()).await.is_err() {
+            let settles = self.contest_settles();
+            let until = if settles > Instant::now() {
+                deadline.min(settles)
+            } else {
+                deadline
+            };
+            if timeout_at(until, changed.changed()).await.is_err() && Instant::now() >= deadline {
                 let view = self.view.load();
-                return Err(self.no_primary(&view));
+                return Err(self
+                    .hopeless(&view)
+                    .unwrap_or_else(|| self.no_primary(&view)));
             }
         }
     }
@@ -252,6 +274,12 @@ impl Shard {
             )));
         }
         Ok(())
+    }
+
+    /// When a contest that has begun is taken for one that lasts. An old primary that wakes while its
+    /// successor's reign is being written makes one of a few milliseconds.
+    fn contest_settles(&self) -> Instant {
+        self.start + Duration::from_millis(self.contested.load(Ordering::Acquire)) + CONTEST
     }
 
     /// States that only an operator ends: waiting would help nobody.
