@@ -91,11 +91,12 @@ impl Demo {
             Ok(servers) => {
                 let outcome = self.acts(stage, &servers).await;
                 stage.settle("the demo went on to its end", outcome);
-                let dir = servers.dir();
+                let dirs = servers.dirs();
                 let outcome = servers.shutdown().await;
-                let swept = !dir.exists();
+                let swept = dirs.iter().all(|dir| !dir.exists());
                 stage.settle("servers stop", outcome);
-                stage.check("nothing is left behind", swept, dir.display().to_string());
+                let named = dirs.map(|dir| dir.display().to_string());
+                stage.check("nothing is left behind", swept, named.join(", "));
             }
             Err(error) => stage.settle("servers start", Err(error)),
         }

@@ -123,9 +123,9 @@ impl Servers {
         Ok((reporting, settings))
     }
 
-    /// The directory of the shards' servers.
-    pub(super) fn dir(&self) -> PathBuf {
-        self.bank.dir().to_owned()
+    /// The directories of all servers.
+    pub(super) fn dirs(&self) -> [PathBuf; 2] {
+        [self.bank.dir().to_owned(), self.reports.dir().to_owned()]
     }
 
     pub(super) async fn shutdown(self) -> anyhow::Result<()> {

@@ -10,9 +10,10 @@ use crate::exit::Usage;
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Merging")]
 pub(super) struct Merging {
-    /// Merge in this order, which the statement must have too: COLUMN[:asc|:desc][:nulls-first|:nulls-last][:c].
+    /// Merge in this order, which the statement must have too, such as total:desc:nulls-last.
     ///
-    /// :c says that the statement orders this text by COLLATE "C".
+    /// After the column, each behind a colon: asc or desc; nulls-first or nulls-last; c, which says
+    /// that the statement orders this text by COLLATE "C".
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     order_by: Vec<Order>,
 
