@@ -2,10 +2,13 @@
 
 use pgshard::ErrorKind;
 use pgshard::id::{ClusterId, MapVersion, ShardIndex};
+use pgshard::local::LocalSpec;
 use pgshard::ops::install::{Install, InstallOptions};
 use pgshard::routing::{HashFunction, KeyType, ShardMap};
 
-use crate::support::{app, bank_config, ddl_role, installed, load_bank_schema, start, superuser};
+use crate::support::{
+    app, bank_config, ddl_role, installed, load_bank_schema, start, start_spec, superuser,
+};
 
 #[tokio::test]
 async fn another_identity_is_refused() {
@@ -184,4 +187,21 @@ async fn a_missing_standby_does_not_hang_it() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// The DDL role may not see which standby is synchronous: one that is there is not called missing.
+#[tokio::test]
+async fn an_attached_standby_is_not_missed() {
+    let cluster = start_spec(LocalSpec {
+        shards: 1,
+        replicas: 1,
+        synchronous: true,
+        ..LocalSpec::default()
+    })
+    .await;
+    load_bank_schema(&cluster).await;
+    let options = InstallOptions::new(ddl_role(&cluster));
+    let config = bank_config(&cluster);
+    let install = Install::plan(&config, options).await.unwrap();
+    assert!(install.shards()[0].notes.is_empty());
 }

@@ -29,6 +29,13 @@ impl Merge {
                     "LIMIT would cut groups before they are complete: take it out, and declare \
                      .limit(n) on the merge"
                 }
+                "limit" | "fetch" if word.depth == 0 && self.needs_more_than(word) => {
+                    return Err(refused(format!(
+                        "{} gives the merge fewer rows of each shard than its limit and offset \
+                         need: let the statement's be the sum of both",
+                        word.text.to_uppercase()
+                    )));
+                }
                 "distinct" if aggregate && i > 0 && is_open(&words, i - 1) => {
                     "an aggregate over DISTINCT values does not add up over shards: the same value \
                      may be on several; select the distinct values themselves"
@@ -44,6 +51,17 @@ impl Merge {
             return Err(refused(why.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether a shard that has to stop there may hold back rows of the merged answer.
+    fn needs_more_than(&self, limit: &Word<'_>) -> bool {
+        let needed = match self.limit {
+            Some(rows) => self.offset.saturating_add(rows),
+            // All rows that the shards give are wanted, but for the first.
+            None if self.offset == 0 => return false,
+            None => u64::MAX,
+        };
+        limit.number().is_some_and(|rows| rows < needed)
     }
 }
 
@@ -64,19 +82,38 @@ fn is_holistic(name: &str) -> bool {
 }
 
 /// Whether the word is the parenthesis of a function's arguments.
-fn is_open(words: &[Word], at: usize) -> bool {
+fn is_open(words: &[Word<'_>], at: usize) -> bool {
     words.get(at).is_some_and(|word| word.text == "(")
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Word {
+struct Word<'a> {
     /// In lower case; or a parenthesis.
     text: String,
     depth: usize,
+    /// What follows it.
+    after: &'a str,
+}
+
+impl Word<'_> {
+    /// The number of `LIMIT n` and `FETCH FIRST n ROWS`, if it is one and no more than that.
+    fn number(&self) -> Option<u64> {
+        let mut words = self.after.split([' ', '\t', '\r', '\n', ';']);
+        let mut next = || words.find(|word| !word.is_empty());
+        let mut number = next()?;
+        if self.text == "fetch" {
+            number = next()?;
+        }
+        let operator = |word: &str| !word.starts_with(|c: char| c.is_alphabetic() || c == '-');
+        if next().is_some_and(operator) {
+            return None;
+        }
+        number.parse().ok()
+    }
 }
 
 /// The words and parentheses of a statement, without strings, comments and quoted names.
-fn words(sql: &str) -> Vec<Word> {
+fn words(sql: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut depth = 0;
     let mut rest = sql;
@@ -96,7 +133,7 @@ fn words(sql: &str) -> Vec<Word> {
             if text == "e" && after.starts_with('\'') {
                 word.len() + quoted(after, '\'', true)
             } else {
-                words.push(Word { text, depth });
+                words.push(Word { text, depth, after });
                 word.len()
             }
         } else {
@@ -105,6 +142,7 @@ fn words(sql: &str) -> Vec<Word> {
                     words.push(Word {
                         text: "(".into(),
                         depth,
+                        after: "",
                     });
                     depth += 1;
                 }
@@ -235,5 +273,34 @@ mod tests {
                 .lint("SELECT a FROM t ORDER BY a LIMIT 10")
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_limit_of_each_shard_below_the_merges_is_refused() {
+        let page = |offset, limit| {
+            Merge::ordered([SortKey::asc("a")])
+                .offset(offset)
+                .limit(limit)
+        };
+        let sql = "SELECT a FROM t ORDER BY a LIMIT 10";
+        assert!(page(0, 10).lint(sql).is_ok());
+        assert!(page(0, 11).lint(sql).is_err());
+        assert!(page(90, 10).lint(sql).is_err());
+        assert!(Merge::concat().offset(1).lint(sql).is_err());
+        assert!(Merge::concat().lint(sql).is_ok());
+        let refused = |sql: &str| page(90, 10).lint(sql).is_err();
+        assert!(refused(
+            "SELECT a FROM t ORDER BY a FETCH FIRST 10 ROWS ONLY"
+        ));
+        assert!(refused("SELECT a FROM t ORDER BY a LIMIT 10; -- a page"));
+        for right in [
+            "SELECT a FROM t ORDER BY a LIMIT 100",
+            "SELECT a FROM t ORDER BY a LIMIT $1",
+            "SELECT a FROM t ORDER BY a LIMIT 10 * 10",
+            "SELECT a FROM t ORDER BY a FETCH FIRST 100 ROWS ONLY",
+            "SELECT a FROM (SELECT a FROM t LIMIT 10) s ORDER BY a",
+        ] {
+            assert!(!refused(right), "{right}");
+        }
     }
 }

@@ -65,7 +65,9 @@ impl Observed {
                         to_regclass('pgshard.identity') IS NOT NULL,
                         current_setting('synchronous_standby_names') <> ''
                         AND NOT EXISTS (SELECT FROM pg_stat_replication
-                                         WHERE sync_state IN ('sync', 'quorum'))",
+                                         WHERE sync_state IN ('sync', 'quorum')
+                                         -- Who may not see it cannot tell.
+                                            OR sync_state IS NULL)",
                 &[&config.user],
             )
             .await?;
