@@ -152,6 +152,7 @@ impl Cluster {
     pub fn session<K: Key + ?Sized>(&self, key: &K) -> Result<Session<'_>> {
         Ok(Session {
             location: self.locate(key)?,
+            digest: key.key().digest(),
             cluster: &self.core,
         })
     }

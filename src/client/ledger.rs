@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::id::Bucket;
@@ -106,17 +106,22 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new<R>(key: &IdempotencyKey, request: &R, bucket: Bucket) -> Result<Self>
+    /// `routed_by` is the digest of the routing key. It belongs to the request: clients choose their
+    /// idempotency keys, and two customers who chose the same must not get each other's results.
+    pub(super) fn new<R>(
+        key: &IdempotencyKey,
+        request: &R,
+        bucket: Bucket,
+        routed_by: u64,
+    ) -> Result<Self>
     where
         R: Serialize + ?Sized,
     {
-        // The bucket belongs to the request: clients choose their keys, and two customers who
-        // chose the same must not get each other's results.
-        let request = serde_json::to_vec(&(bucket, request))
+        let request = serde_json::to_vec(request)
             .map_err(|e| invalid("the request cannot be written as JSON").with_source(e))?;
         Ok(Ledger {
             key: key.clone(),
-            fingerprint: xxh3_128(&request),
+            fingerprint: xxh3_128_with_seed(&request, routed_by),
             bucket,
         })
     }
@@ -195,10 +200,14 @@ mod tests {
     #[test]
     fn the_fingerprint_is_that_of_the_request() {
         let key = IdempotencyKey::generate();
-        let ledger = |request: &str| Ledger::new(&key, request, Bucket(1)).unwrap().fingerprint;
+        let ledger = |request: &str| {
+            Ledger::new(&key, request, Bucket(1), 1)
+                .unwrap()
+                .fingerprint
+        };
         assert_eq!(ledger("a"), ledger("a"));
         assert_ne!(ledger("a"), ledger("b"));
-        let elsewhere = Ledger::new(&key, "a", Bucket(2)).unwrap().fingerprint;
+        let elsewhere = Ledger::new(&key, "a", Bucket(1), 2).unwrap().fingerprint;
         assert_ne!(ledger("a"), elsewhere);
     }
 }

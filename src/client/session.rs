@@ -17,6 +17,8 @@ use crate::routing::Location;
 pub struct Session<'a> {
     pub(super) cluster: &'a Core,
     pub(super) location: Location,
+    /// Of the key itself: an idempotency key belongs to one routing key.
+    pub(super) digest: u64,
 }
 
 impl<'a> Session<'a> {
@@ -37,7 +39,7 @@ impl<'a> Session<'a> {
 
     /// A write transaction with settings: isolation, deadline, idempotency.
     pub fn write(self) -> Write<'a> {
-        Write::new(self.cluster, self.location)
+        Write::new(self.cluster, self.location, self.digest)
     }
 
     /// Runs a closure in a write transaction; short for [`write`](Self::write)`().run(closure)`.

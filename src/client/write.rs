@@ -52,16 +52,18 @@ pub struct Committed<T> {
 pub struct Write<'a> {
     pub(super) cluster: &'a Core,
     pub(super) location: Location,
+    pub(super) digest: u64,
     pub(super) isolation: Isolation,
     pub(super) within: Duration,
 }
 
 impl<'a> Write<'a> {
-    pub(super) fn new(cluster: &'a Core, location: Location) -> Self {
+    pub(super) fn new(cluster: &'a Core, location: Location, digest: u64) -> Self {
         let timeouts = &cluster.config.timeouts;
         Write {
             cluster,
             location,
+            digest,
             isolation: Isolation::default(),
             within: timeouts.primary + timeouts.statement,
         }
@@ -94,7 +96,7 @@ impl<'a> Write<'a> {
     where
         R: serde::Serialize + ?Sized,
     {
-        let ledger = Ledger::new(key, request, self.location.bucket)?;
+        let ledger = Ledger::new(key, request, self.location.bucket, self.digest)?;
         Ok(IdempotentWrite {
             write: self,
             ledger,

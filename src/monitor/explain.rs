@@ -52,8 +52,9 @@ pub(super) fn explain(
         ShardState::Contested { nodes } => {
             let names: Vec<_> = nodes.iter().map(|node| name(*node)).collect();
             format!(
-                "{} are writable at the same time: writes are refused until one of them is stopped, \
-                 or an operator names the primary (OperatorAct::NamePrimary)",
+                "{} are writable at the same time: writes are refused until one of them is stopped: \
+                 stop the one that lacks acknowledged writes and rejoin it (a service can also be \
+                 told which is right, by Cluster::decide)",
                 names.join(" and ")
             )
         }

@@ -188,7 +188,16 @@ impl Fault {
                 .unwrap_or_default();
             return Fault::new(ErrorKind::Decode, format!("{text}{detail}"));
         }
-        let mut fault = if text.starts_with("authentication error")
+        let missing = error
+            .source()
+            .is_some_and(|cause| cause.to_string().contains("password missing"));
+        let mut fault = if missing {
+            Fault::new(
+                ErrorKind::Config,
+                "the server asks for a password and none was given: set one by file, by variable \
+                 or in .pgpass",
+            )
+        } else if text.starts_with("authentication error")
             || text.starts_with("invalid configuration")
             || text.starts_with("error performing TLS handshake")
         {

@@ -26,6 +26,12 @@ pub(crate) fn init(verbose: u8, output: Output, story: bool) -> anyhow::Result<(
     Ok(())
 }
 
+/// Colours are for a terminal that wants them (<https://no-color.org>).
+fn colours() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
 fn by_count(verbose: u8) -> &'static str {
     match verbose {
         0 => "warn",
@@ -46,7 +52,11 @@ where
     Ok(tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(permitted))
-        .with(tracing_subscriber::fmt::layer().with_writer(writer)))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(colours())
+                .with_writer(writer),
+        ))
 }
 
 /// The driver logs statements with their parameters, which are customers' data, below info.
