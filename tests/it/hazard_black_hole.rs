@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use pgshard::local::proxy::{Condition, Reaction, Rule, Then};
-use pgshard::{Cluster, CustomerId, ErrorKind, Label};
+use pgshard::{Cluster, CustomerId, ErrorKind, Label, RetryPolicy};
 use uuid::Uuid;
 
 use crate::support::{INSERT, client, installed, through_proxy};
@@ -100,6 +100,26 @@ async fn new_connections_have_a_deadline() {
     let proxy = through_proxy(&local, &mut config, "s0a").await;
     config.pool.max_size = 4;
     config.timeouts.connect = Duration::from_secs(1);
+    config.timeouts.checkout = Duration::from_secs(60);
+    // One connection's own, for a caller that has more time than that.
+    let once = RetryPolicy {
+        attempts: 1,
+        ..RetryPolicy::default()
+    };
+    let cluster = Cluster::with_retry(config.clone(), once).unwrap();
+    cluster.ready(Duration::from_secs(30)).await.unwrap();
+    let hole = Rule::new(Condition::Connect, Reaction::BlackHole);
+    proxy.add(hole).unwrap();
+    let started = Instant::now();
+    let read = cluster.session(&Uuid::nil()).unwrap().read();
+    let read = read.within(Duration::from_secs(60));
+    let error = read.rows("SELECT 1", &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert!(error.message().contains("timeouts.connect"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    cluster.close().await;
+    proxy.heal();
+
     config.timeouts.checkout = Duration::from_secs(3);
     let cluster = client(config).await;
     let session = cluster.session(&Uuid::nil()).unwrap();

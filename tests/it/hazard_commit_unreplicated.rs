@@ -118,11 +118,24 @@ async fn is_never_called_committed() {
     let outcome = pending.wait(Duration::from_secs(20)).await;
     assert_eq!(outcome, Some(CommitOutcome::Unknown));
 
+    // A client that is closed interrupts what runs, and cancels it on the server, but not this.
+    let left_alone = new();
+    let closing = client(config).await;
+    let close = async {
+        until(&admin, WAITS).await;
+        closing.close().await;
+    };
+    let (outcome, ()) = tokio::join!(write(&closing, left_alone), close);
+    assert!(outcome.unwrap_err().has(Label::OUTCOME_UNKNOWN));
+    until(&admin, WAITS).await;
+    assert_eq!(rows_of(&admin, left_alone).await, 0);
+
     // The standby is back: the keyed request is answered, once durable.
     local.resume("s0b").await.unwrap();
     let done = attempt(Duration::from_secs(30)).await.unwrap();
     assert!(done.replayed);
     assert_eq!(rows_of(&admin, keyed).await, 1);
+    assert_eq!(rows_of(&admin, left_alone).await, 1);
     write(&cluster, new()).await.unwrap();
     cluster.close().await;
 }

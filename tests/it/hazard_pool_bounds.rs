@@ -101,10 +101,10 @@ async fn hold() {
         assert_eq!(pid(&cluster).await, first);
     }
     // Never more than there may be, whatever is given up on the way.
-    for _ in 0..10 {
+    for _ in 0..5 {
         let reads = (0..8).map(|_| {
-            let read = session.read().rows("SELECT pg_sleep(5)", &[]);
-            tokio::time::timeout(Duration::from_millis(20), read)
+            let read = session.read().rows("SELECT pg_sleep(100)", &[]);
+            tokio::time::timeout(Duration::from_millis(150), read)
         });
         futures::future::join_all(reads).await;
     }

@@ -108,6 +108,9 @@ async fn another_shard_or_cluster() {
         .unwrap();
     let error = write(&cluster, id, Isolation::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WrongNode, "{error:?}");
+    let read = cluster.session(&id).unwrap().read();
+    let error = read.rows("SELECT 1", &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongNode, "{error:?}");
     for node in ["s0a", "s1a"] {
         assert_eq!(customers(&local, node).await, 0, "{node}");
     }
