@@ -80,7 +80,7 @@ async fn a_foreign_server_behind_the_address() {
     shard.until_node(0, "foreign").await;
     for _ in 0..3 {
         let error = shard.write().await.unwrap_err();
-        assert!(error.has(pgshard::Label::RETRYABLE), "{error:?}");
+        assert_eq!(error.kind(), pgshard::ErrorKind::WrongNode, "{error:?}");
     }
     let view = shard.view().await;
     assert!(view.primary.is_none(), "{view:?}");

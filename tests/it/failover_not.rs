@@ -93,24 +93,25 @@ async fn no_connections_left() {
             }
         }
     };
-    fill(&mut taken).await;
-    admin
-        .execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE usename = 'app' AND query LIKE '%pg_control_checkpoint%'",
-            &[],
-        )
-        .await
-        .unwrap();
-    fill(&mut taken).await;
-    let turned_away = shard
-        .until("a probe that was turned away", |view| {
-            view.nodes[0]
-                .failure
-                .as_ref()
-                .is_some_and(|failure| failure.to_string().starts_with("too many connections"))
-        })
-        .await;
+    // The prober may be quicker than the filling, so that its session is ended until it is turned away.
+    let turned_away = loop {
+        fill(&mut taken).await;
+        admin
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE usename = 'app' AND query LIKE '%pg_control_checkpoint%'",
+                &[],
+            )
+            .await
+            .unwrap();
+        fill(&mut taken).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let view = shard.view().await;
+        let failure = view.nodes[0].failure.as_ref().map(ToString::to_string);
+        if failure.is_some_and(|text| text.starts_with("too many connections")) {
+            break view;
+        }
+    };
     assert!(turned_away.primary.is_some() || turned_away.state.as_str() == "suspect");
     tokio::time::sleep(Duration::from_secs(4)).await;
     let view = shard.view().await;

@@ -35,7 +35,7 @@ impl Machine {
         let system = if self.settled && self.system.is_some() {
             self.system
         } else {
-            self.agreed_system()
+            self.agreed_system(now)
         };
         self.settled |= self.nodes.iter().all(|node| node.known);
         if self.system != system {

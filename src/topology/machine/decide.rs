@@ -69,7 +69,7 @@ impl Machine {
     /// The system identifier of the shard as the answers suggest it: that of all, else that of more
     /// than half of the configured nodes. None before every node was heard of; one that turns
     /// probes away holds up writers, but not readers.
-    pub(super) fn agreed_system(&self) -> Option<SystemId> {
+    pub(super) fn agreed_system(&self, now: Duration) -> Option<SystemId> {
         let heard_of = |node: &Node| {
             node.known
                 || node
@@ -80,16 +80,16 @@ impl Machine {
         if !self.nodes.iter().all(heard_of) {
             return None;
         }
-        let systems = || {
-            self.nodes
-                .iter()
-                .filter(|node| {
-                    node.facts
-                        .as_ref()
-                        .is_some_and(|facts| self.has_identity(facts))
-                })
-                .filter_map(Node::system)
+        // A server that claimed the shard at an address counts until it is known to be gone, whatever
+        // answers there now: it may still be taking writes.
+        let answer = |node: &'_ Node| match &node.ours {
+            Some(ours) if !node.absent(now, &self.settings) => Some(ours.system),
+            _ => {
+                let facts = node.facts.as_ref()?;
+                self.has_identity(facts).then_some(facts.system)
+            }
         };
+        let systems = || self.nodes.iter().filter_map(answer);
         let first = systems().next()?;
         if systems().all(|system| system == first) {
             return Some(first);
