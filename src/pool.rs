@@ -23,9 +23,11 @@ mod node;
 mod report;
 mod rows;
 mod socket;
+mod statements;
 mod tls;
 mod traces;
 mod until;
+mod watched;
 
 pub use lease::Lease;
 pub use node::PoolStatus;

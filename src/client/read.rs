@@ -193,7 +193,7 @@ impl<'a> Read<'a> {
         };
         if topology::holds(&shard.view(), floor) {
             let lease = shard.lease_read(unproven, deadline).await?;
-            if lease.epoch().is_some() || self.replays(&lease, floor, deadline).await? {
+            if lease.epoch().is_some() || Box::pin(self.replays(&lease, floor, deadline)).await? {
                 return Ok(lease);
             }
         }

@@ -13,7 +13,9 @@ use tokio_postgres::{CancelToken, Client, NoTls};
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::socket::Socket;
+use super::statements::Statements;
 use super::tls::Tls;
+use super::watched::{Watched, WatchedTls};
 use super::{Access, ReportSender};
 use crate::config::{Config, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -125,6 +127,7 @@ impl Connector {
         Ok(Connection {
             client: ClientWrapper::new(client, task),
             link,
+            statements: Statements::default(),
         })
     }
 
@@ -158,14 +161,17 @@ impl Connector {
         match &self.tls {
             Tls::Plaintext => {
                 let (client, connection) = config
-                    .connect_raw(socket, NoTls)
+                    .connect_raw(Watched::new(socket, Arc::clone(link)), NoTls)
                     .await
                     .map_err(OpenError::Postgres)?;
                 Ok((client, link.spawn(connection)))
             }
             #[cfg(feature = "tls")]
             Tls::VerifyFull(tls) => {
-                let tls = self.rustls(tls).map_err(OpenError::Socket)?;
+                let tls = WatchedTls {
+                    tls: self.rustls(tls).map_err(OpenError::Socket)?,
+                    link: Arc::clone(link),
+                };
                 let (client, connection) = config
                     .connect_raw(socket, tls)
                     .await
@@ -180,7 +186,8 @@ impl Connector {
         &self,
         tls: &Arc<rustls::ClientConfig>,
     ) -> io::Result<
-        impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send> + use<>,
+        impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send + 'static>
+        + use<>,
     > {
         use tokio_postgres::tls::MakeTlsConnect;
         let mut make =

@@ -44,7 +44,7 @@ impl Identity {
     /// Checks that the server at the other end is the configured shard of the configured cluster,
     /// and places keys as this process does.
     pub(super) async fn check(&self, connector: &Connector, connection: &Connection) -> Result<()> {
-        let Connection { client, link } = connection;
+        let Connection { client, link, .. } = connection;
         let rows = match timeout(connector.timeout(), client.query_typed(WHO, &[])).await {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(not_installed(Fault::of(error, Phase::Connect).report(link))),

@@ -16,14 +16,12 @@ use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
+use super::statements::Prepared;
 use super::traces::leaves_traces;
 use super::until::until;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
-
-/// Prepared statements kept on a connection; past it all are dropped and prepared again.
-const STATEMENTS: usize = 512;
 
 /// How long the server has to end a cancelled statement before its connection is dropped anyway.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -196,21 +194,28 @@ impl Lease {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let (client, link) = (self.client(), self.link());
-        if leaves_traces(sql, link.access) {
-            link.mark_for_reset();
-        }
-        if link.cache_check_due() && client.statement_cache.size() > STATEMENTS {
-            client.statement_cache.clear();
+        let connection: &Connection = self.object();
+        let known = connection.statements.get(sql);
+        let leaves_traces = match &known {
+            Some(known) => known.leaves_traces,
+            None => leaves_traces(sql, connection.link.access),
+        };
+        if leaves_traces {
+            connection.link.mark_for_reset();
         }
         let mut prepared = false;
-        let outcome = self
-            .run(phase, deadline, async {
-                let statement = client.prepare_cached(sql).await?;
+        let outcome = {
+            // Pinned here: a future that is passed on by value is copied at each step.
+            let statement = pin!(async {
+                let statement = match known {
+                    Some(known) => known.statement,
+                    None => Box::pin(connection.prepare(sql, leaves_traces)).await?,
+                };
                 prepared = true;
-                operation(client, statement).await
-            })
-            .await;
+                operation(&connection.client, statement).await
+            });
+            self.run(phase, deadline, statement).await
+        };
         match outcome {
             Err(error) if prepared => Err(self.forget_stale_plan(sql, error)),
             outcome => outcome,
@@ -288,8 +293,24 @@ impl Lease {
         if !stale || error.has(Label::OUTCOME_UNKNOWN) {
             return error;
         }
-        drop(self.client().statement_cache.remove(sql, &[]));
+        self.object().statements.remove(sql);
         error.with_label(Label::RETRYABLE)
+    }
+}
+
+impl Connection {
+    async fn prepare(
+        &self,
+        sql: &str,
+        leaves_traces: bool,
+    ) -> Result<Statement, tokio_postgres::Error> {
+        let statement = self.client.prepare(sql).await?;
+        let prepared = Prepared {
+            statement: statement.clone(),
+            leaves_traces,
+        };
+        self.statements.insert(sql, prepared);
+        Ok(statement)
     }
 }
 
@@ -371,7 +392,7 @@ async fn cancel(object: Object<Manager>) {
             "shard" => connector.shard().to_string()
         )
         .increment(1);
-        let Connection { client, .. } = &*object;
+        let Connection { client, .. } = &**object;
         let asked =
             tokio::time::timeout(connector.timeout(), connector.cancel(client.cancel_token()))
                 .await;

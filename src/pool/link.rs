@@ -13,6 +13,7 @@ use tokio_postgres::{AsyncMessage, CancelToken};
 
 use super::Access;
 use super::report::ReportSender;
+use super::statements::Statements;
 use crate::id::NodeIndex;
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::Hint;
@@ -21,6 +22,7 @@ use crate::topology::Hint;
 pub(crate) struct Connection {
     pub(crate) client: ClientWrapper,
     pub(crate) link: Arc<Link>,
+    pub(super) statements: Statements,
 }
 
 /// The state of one connection, shared by its task, its holder and its pool.
@@ -43,14 +45,13 @@ pub(crate) struct Link {
     committing: AtomicBool,
     /// Something was done that was not seen, or that the session keeps.
     reset_due: AtomicBool,
-    /// Statements prepared or looked up; see `Lease::prepare`.
-    lookups: AtomicU32,
     /// Warnings received.
     warnings: AtomicU32,
     /// `in_hot_standby`: see [`Role`].
     role: AtomicU8,
-    /// The task is reading from the connection; what it read may not be noted yet.
-    reading: AtomicBool,
+    /// Whether the server reported parameters that are not noted yet: one of `NOTED`, `RECEIVED` and
+    /// `DECODED`.
+    parameters: AtomicU8,
     /// Whether the server says that the session's transactions start read-only.
     read_only: AtomicBool,
     /// The FATAL that ended the connection.
@@ -59,6 +60,12 @@ pub(crate) struct Link {
     cancel: OnceLock<CancelToken>,
     reports: ReportSender,
 }
+
+const NOTED: u8 = 0;
+/// Handed to the driver, which may not have decoded them.
+const RECEIVED: u8 = 1;
+/// To be looked up.
+const DECODED: u8 = 2;
 
 const ROLE_UNKNOWN: u8 = 0;
 const ROLE_PRIMARY: u8 = 1;
@@ -84,10 +91,9 @@ impl Link {
             in_transaction: AtomicBool::new(false),
             committing: AtomicBool::new(false),
             reset_due: AtomicBool::new(false),
-            lookups: AtomicU32::new(0),
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
-            reading: AtomicBool::new(false),
+            parameters: AtomicU8::new(NOTED),
             read_only: AtomicBool::new(false),
             fatal: OnceLock::new(),
             task: OnceLock::new(),
@@ -179,6 +185,16 @@ impl Link {
         self.access == Access::Write || self.read_only.load(Ordering::Acquire)
     }
 
+    /// The server reported a parameter, in bytes that the driver is about to read.
+    pub(super) fn parameters_received(&self) {
+        self.parameters.store(RECEIVED, Ordering::Release);
+    }
+
+    /// The driver has decoded what was received.
+    pub(super) fn parameters_decoded(&self) {
+        self.parameters.store(DECODED, Ordering::Release);
+    }
+
     /// Waits until everything that came before an answer already received is noted.
     ///
     /// A changed parameter is sent before the end of the answer, but another thread may get the
@@ -186,7 +202,10 @@ impl Link {
     pub(super) async fn settled(&self) {
         const SPINS: u32 = 200;
         let mut spins = 0;
-        while self.reading.load(Ordering::Acquire) {
+        // A task that was ended notes nothing any more, and has left its taint.
+        while self.parameters.load(Ordering::Acquire) != NOTED
+            && !self.tainted.load(Ordering::Acquire)
+        {
             if spins < SPINS {
                 spins += 1;
                 std::hint::spin_loop();
@@ -205,11 +224,6 @@ impl Link {
     /// The error code of the FATAL that ended the connection, if one did.
     pub(super) fn fatal(&self) -> Option<SqlState> {
         self.fatal.get().copied()
-    }
-
-    /// Every 256th call answers true: time to look at the size of the statement cache.
-    pub(super) fn cache_check_due(&self) -> bool {
-        self.lookups.fetch_add(1, Ordering::Relaxed) % 256 == 255
     }
 
     pub(super) fn returned(&self) {
@@ -293,7 +307,7 @@ impl Link {
     ///
     /// Messages that answer no query (notices, the FATAL that ends an idle session) and changed
     /// parameters are seen here only: a parameter's change is never returned by `poll_message`, so
-    /// it is looked up after each poll.
+    /// it is looked up when `Watched` says that there was one.
     pub(super) fn spawn<S, T>(
         self: &Arc<Self>,
         mut connection: tokio_postgres::Connection<S, T>,
@@ -306,21 +320,21 @@ impl Link {
         link.observe(&connection);
         let task = tokio::spawn(async move {
             let end = poll_fn(|cx| {
-                link.reading.store(true, Ordering::Release);
-                let end = loop {
+                loop {
                     match connection.poll_message(cx) {
                         Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
                         Poll::Ready(Some(Ok(_))) => {}
                         Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(error)),
                         Poll::Ready(None) => break Poll::Ready(None),
                         Poll::Pending => {
-                            link.observe(&connection);
+                            if link.parameters.load(Ordering::Relaxed) == DECODED {
+                                link.observe(&connection);
+                                link.parameters.store(NOTED, Ordering::Release);
+                            }
                             break Poll::Pending;
                         }
                     }
-                };
-                link.reading.store(false, Ordering::Release);
-                end
+                }
             })
             .await;
             link.ended(end.as_ref());

@@ -23,10 +23,32 @@ pub(super) struct Manager {
 }
 
 impl managed::Manager for Manager {
-    type Type = Connection;
+    /// Boxed, so that to lend it moves a pointer.
+    type Type = Box<Connection>;
     type Error = Error;
 
-    async fn create(&self) -> Result<Connection, Error> {
+    async fn create(&self) -> Result<Box<Connection>, Error> {
+        // Boxed, so that who finds an idle connection does not carry the room for making one.
+        Box::pin(self.connect()).await.map(Box::new)
+    }
+
+    async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Error> {
+        if self.access == Access::Read {
+            connection.link.settled().await;
+        }
+        let age = connection.link.age();
+        if !self.is_usable(connection, age) {
+            return Err(RecycleError::message("not usable any more"));
+        }
+        if connection.link.idle(age) < self.check_after_idle {
+            return Ok(());
+        }
+        Box::pin(self.check(connection)).await
+    }
+}
+
+impl Manager {
+    async fn connect(&self) -> Result<Connection> {
         // The semaphore is never closed.
         let _turn = self.node.connecting.acquire().await;
         let generation = self.node.generation();
@@ -59,21 +81,11 @@ impl managed::Manager for Manager {
         Ok(connection)
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
-        if self.access == Access::Read {
-            connection.link.settled().await;
-        }
-        let age = connection.link.age();
-        if !self.is_usable(connection, age) {
-            return Err(RecycleError::message("not usable any more"));
-        }
-        if connection.link.idle(age) < self.check_after_idle {
-            return Ok(());
-        }
-        // A black hole looks open: is_closed() says nothing of it.
+    /// A black hole looks open: is_closed() says nothing of it.
+    async fn check(&self, connection: &Connection) -> RecycleResult<Error> {
         match timeout(CHECK, connection.client.check_connection()).await {
             // It may have been given up meanwhile.
-            Ok(Ok(())) if self.is_usable(connection, age) => Ok(()),
+            Ok(Ok(())) if self.is_usable(connection, connection.link.age()) => Ok(()),
             Ok(_) => Err(RecycleError::message("ended while it was idle")),
             Err(_) => {
                 // Others that were idle for as long are no better, and each would cost this wait.
@@ -82,10 +94,9 @@ impl managed::Manager for Manager {
             }
         }
     }
-}
 
-impl Manager {
-    fn is_usable(&self, Connection { client, link }: &Connection, age: Duration) -> bool {
+    fn is_usable(&self, connection: &Connection, age: Duration) -> bool {
+        let Connection { client, link, .. } = connection;
         link.generation == self.node.generation()
             && !link.is_old(age)
             && link.is_clean()

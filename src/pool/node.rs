@@ -1,5 +1,6 @@
 //! The pools of one node: one for reading, one for writing, with a common generation.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -146,7 +147,8 @@ impl NodePool {
             Access::Read => &self.read,
             Access::Write => &self.write,
         };
-        match until(deadline, self.checkout(pool)).await {
+        let checkout = pin!(self.checkout(pool));
+        match until(deadline, checkout).await {
             Some(Ok(object)) => Ok(Lease::new(object, stamp)),
             Some(Err(error)) => Err(error),
             None => Err(self.shared.connector.locate(

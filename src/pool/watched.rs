@@ -1,0 +1,195 @@
+//! Notes when the server reports a parameter that changed.
+//!
+//! The driver keeps such reports to itself: they are never returned by `poll_message`, only looked up
+//! by name. To look after each poll would cost every statement several look-ups, and would come too
+//! late for a caller on another thread, who has the answer already. So the stream that the driver
+//! reads from is watched for the messages.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::link::Link;
+
+/// A stream of the server's messages in clear, watched.
+pub(super) struct Watched<S> {
+    stream: S,
+    messages: Messages,
+    link: Arc<Link>,
+    /// A report was handed to the driver, which may not have decoded it yet.
+    received: bool,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, link: Arc<Link>) -> Self {
+        Watched {
+            stream,
+            messages: Messages::default(),
+            link,
+            received: false,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        // The driver asks for more only when it has decoded all that it has.
+        if std::mem::take(&mut me.received) {
+            me.link.parameters_decoded();
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut me.stream).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if me.messages.report_a_parameter(read) {
+            me.received = true;
+            // Noted before the driver passes the end of the answer on to whoever waits for it.
+            me.link.parameters_received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
+    }
+}
+
+/// Makes TLS streams that are watched inside the encryption.
+pub(super) struct WatchedTls<T> {
+    pub(super) tls: T,
+    pub(super) link: Arc<Link>,
+}
+
+impl<S, T> TlsConnect<S> for WatchedTls<T>
+where
+    T: TlsConnect<S>,
+    T::Future: Send + 'static,
+{
+    type Stream = Watched<T::Stream>;
+    type Error = T::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        let WatchedTls { tls, link } = self;
+        let stream = tls.connect(stream);
+        Box::pin(async move { Ok(Watched::new(stream.await?, link)) })
+    }
+}
+
+/// Where in the server's messages a stream is: each is a byte of type, then four bytes of length,
+/// which count themselves, then the rest.
+#[derive(Debug, Default)]
+struct Messages {
+    header: [u8; 5],
+    /// How much of the header is known.
+    known: usize,
+    /// How much of the message is still to come after the header.
+    rest: usize,
+}
+
+const PARAMETER_STATUS: u8 = b'S';
+
+impl Messages {
+    /// Whether these next bytes end a message that reports a parameter.
+    fn report_a_parameter(&mut self, mut bytes: &[u8]) -> bool {
+        let mut reported = false;
+        while !bytes.is_empty() {
+            if self.known < self.header.len() {
+                for (place, byte) in self.header.iter_mut().skip(self.known).zip(bytes) {
+                    *place = *byte;
+                    self.known += 1;
+                    bytes = bytes.get(1..).unwrap_or_default();
+                }
+                if self.known < self.header.len() {
+                    break;
+                }
+                let [_, a, b, c, d] = self.header;
+                self.rest = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
+            }
+            let (seen, later) = bytes.split_at(self.rest.min(bytes.len()));
+            self.rest -= seen.len();
+            bytes = later;
+            if self.rest == 0 {
+                reported |= self.header[0] == PARAMETER_STATUS;
+                self.known = 0;
+            }
+        }
+        reported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[tag], length.to_be_bytes().as_slice(), body].concat()
+    }
+
+    /// An answer with a report before its end.
+    fn answer() -> (Vec<u8>, usize) {
+        let before = [message(b'2', b""), message(b'D', b"SSSSS S\0S")].concat();
+        let report = message(b'S', b"in_hot_standby\0off\0");
+        let end = before.len() + report.len();
+        let after = [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat();
+        ([before, report, after].concat(), end)
+    }
+
+    #[test]
+    fn a_report_is_seen_when_its_last_byte_is() {
+        let (bytes, end) = answer();
+        for cut in 0..=bytes.len() {
+            let mut messages = Messages::default();
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(messages.report_a_parameter(head), cut >= end, "{cut}");
+            assert_eq!(messages.report_a_parameter(tail), cut < end, "{cut}");
+            assert!(!messages.report_a_parameter(&message(b'D', b"S")));
+        }
+    }
+
+    #[test]
+    fn byte_by_byte() {
+        let (bytes, end) = answer();
+        let mut messages = Messages::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            assert_eq!(messages.report_a_parameter(&[*byte]), at + 1 == end, "{at}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_survived() {
+        let mut messages = Messages::default();
+        messages.report_a_parameter(&[b'S', 0, 0, 0, 0, b'S', 0, 0, 0, 3, 0xff, 0xff, 0xff, 0xff]);
+        messages.report_a_parameter(&[0xff; 64]);
+    }
+}
