@@ -50,7 +50,7 @@ fn in_task(
 fn main() {
     let plan = Plan::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (servers, world) = runtime.block_on(World::start());
+    let (servers, world) = runtime.block_on(World::start(false));
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))

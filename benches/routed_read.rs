@@ -56,7 +56,7 @@ async fn run(world: &'static World, plan: Plan) {
         for round in 0..=plan.pairs {
             for step in 0..3 {
                 let which = (round + step) % 3;
-                if plan.only.is_some_and(|only| only != which) {
+                if !plan.includes(which) {
                     continue;
                 }
                 let taken = match which {
@@ -69,8 +69,9 @@ async fn run(world: &'static World, plan: Plan) {
                 }
             }
         }
-        if let Some(only) = plan.only {
-            println!("{:?}", samples[only].last());
+        if samples.iter().any(Vec::is_empty) {
+            let operations = samples.iter().flatten().map(|sample| sample.operations);
+            println!("{} operations", operations.sum::<f64>());
             continue;
         }
         let [pgshard, deadpool, raw] = &samples;
@@ -87,7 +88,7 @@ async fn run(world: &'static World, plan: Plan) {
 fn main() {
     let plan = Plan::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (servers, world) = runtime.block_on(World::start());
+    let (servers, world) = runtime.block_on(World::start(plan.includes(2)));
     runtime.block_on(async {
         run(world, plan).await;
         world.cluster.close().await;

@@ -58,7 +58,7 @@ async fn run(world: &'static World, plan: Plan) {
 fn main() {
     let plan = Plan::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (servers, world) = runtime.block_on(World::start());
+    let (servers, world) = runtime.block_on(World::start(true));
     runtime.block_on(async {
         run(world, plan).await;
         world.cluster.close().await;

@@ -43,8 +43,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts the servers, creates the bank, connects. The world lives as long as the process.
-    pub(crate) async fn start() -> (LocalCluster, &'static World) {
+    /// Starts the servers, creates the bank, connects; pinned connections only where they are
+    /// used. The world lives as long as the process.
+    pub(crate) async fn start(with_pinned: bool) -> (LocalCluster, &'static World) {
         let spec = LocalSpec {
             shards: SHARDS,
             replicas: 0,
@@ -66,7 +67,7 @@ impl World {
             .map(|shard| pool(&servers, shard.primary().id().as_str()))
             .collect();
         let mut pinned = Vec::new();
-        for _ in 0..CALLERS {
+        for _ in 0..if with_pinned { CALLERS } else { 0 } {
             let connections = servers
                 .shards()
                 .iter()

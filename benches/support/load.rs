@@ -13,6 +13,8 @@ use super::paired::Paired;
 /// What one measurement saw.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    /// Operations.
+    pub(crate) operations: f64,
     /// Operations a second.
     pub(crate) throughput: f64,
     /// CPU of this process (the servers are others) an operation, in microseconds.
@@ -58,6 +60,7 @@ where
     }
     let operations = operations as f64;
     Sample {
+        operations,
         throughput: operations / start.elapsed().as_secs_f64(),
         cpu: (cpu() - cpu_before).as_secs_f64() * 1e6 / operations,
         allocations: (counting::total() - allocations) as f64 / operations,
@@ -88,7 +91,7 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     callers: Option<usize>,
     /// One contestant alone, to be looked at with a profiler.
-    pub(crate) only: Option<usize>,
+    only: Option<usize>,
 }
 
 impl Plan {
@@ -105,6 +108,11 @@ impl Plan {
             callers: number("--callers"),
             only: number("--only"),
         }
+    }
+
+    /// Whether a contestant takes part.
+    pub(crate) fn includes(&self, contestant: usize) -> bool {
+        self.only.is_none_or(|only| only == contestant)
     }
 
     /// The numbers of callers to measure.

@@ -107,7 +107,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T> {
-        one_row::one(&self.first(sql, params).await?)
+        one_row::one(&self.first_row(sql, params).await?)
     }
 
     /// Runs a query that answers one row or none.
@@ -120,7 +120,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<T>> {
-        one_row::optional(&self.first(sql, params).await?)
+        one_row::optional(&self.first_row(sql, params).await?)
     }
 
     /// Runs a query and collects the driver's rows.
@@ -129,35 +129,37 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query).
     pub async fn rows(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let mut attempts = Attempts::new(&self);
+        let mut attempt = Attempt::first(&self);
         loop {
-            let outcome = match attempts.lease().await {
+            let outcome = match attempt.lease().await {
                 Ok(lease) => {
-                    let deadline = attempts.deadline;
+                    let deadline = attempt.deadline;
                     lease.query(sql, params, Phase::Execute, deadline).await
                 }
                 Err(error) => Err(error),
             };
-            if let Some(rows) = attempts.settle(outcome).await? {
-                return Ok(rows);
+            match outcome {
+                Ok(rows) => return Ok(attempt.succeeded(rows)),
+                Err(error) => attempt.failed(error).await?,
             }
         }
     }
 
-    async fn first(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
-        let mut attempts = Attempts::new(&self);
+    async fn first_row(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
+        let mut attempt = Attempt::first(&self);
         loop {
-            let outcome = match attempts.lease().await {
+            let outcome = match attempt.lease().await {
                 Ok(lease) => {
-                    let deadline = attempts.deadline;
+                    let deadline = attempt.deadline;
                     lease
                         .query_first(sql, params, Phase::Execute, deadline)
                         .await
                 }
                 Err(error) => Err(error),
             };
-            if let Some(first) = attempts.settle(outcome).await? {
-                return Ok(first);
+            match outcome {
+                Ok(first) => return Ok(attempt.succeeded(first)),
+                Err(error) => attempt.failed(error).await?,
             }
         }
     }
@@ -250,20 +252,20 @@ impl<'a> Read<'a> {
     }
 }
 
-/// The attempts of one read.
-struct Attempts<'a> {
+/// One attempt after the other at a read.
+struct Attempt<'a> {
     read: &'a Read<'a>,
     retry: Retry<'a>,
-    /// When the present attempt began.
+    /// When this attempt began.
     now: Instant,
     deadline: Instant,
 }
 
-impl<'a> Attempts<'a> {
-    fn new(read: &'a Read<'a>) -> Self {
+impl<'a> Attempt<'a> {
+    fn first(read: &'a Read<'a>) -> Self {
         let now = Instant::now();
         let deadline = now + read.within;
-        Attempts {
+        Attempt {
             read,
             retry: read.cluster.retry(read.shard, deadline),
             now,
@@ -275,18 +277,15 @@ impl<'a> Attempts<'a> {
         self.read.lease_until(self.now, self.deadline).await
     }
 
-    /// What a successful attempt yielded; nothing, after a pause, if there is to be another.
-    async fn settle<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
-        match outcome {
-            Ok(value) => {
-                self.read.cluster.earn(self.read.shard);
-                Ok(Some(value))
-            }
-            Err(error) => {
-                self.retry.after(error).await?;
-                self.now = Instant::now();
-                Ok(None)
-            }
-        }
+    fn succeeded<T>(&self, value: T) -> T {
+        self.read.cluster.earn(self.read.shard);
+        value
+    }
+
+    /// Pauses before the next attempt, if there is to be one.
+    async fn failed(&mut self, error: Error) -> Result<()> {
+        self.retry.after(error).await?;
+        self.now = Instant::now();
+        Ok(())
     }
 }

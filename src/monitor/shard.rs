@@ -29,6 +29,8 @@ pub(crate) struct Shard {
     id: ShardId,
     nodes: Vec<Arc<NodePool>>,
     view: ArcSwap<View>,
+    /// Counts the views.
+    published: AtomicU64,
     changed: watch::Sender<u64>,
     waiting: AtomicUsize,
     closed: AtomicBool,
@@ -68,6 +70,7 @@ impl Shard {
             latencies: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
             nodes,
             view: ArcSwap::new(view),
+            published: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -144,6 +147,7 @@ impl Shard {
             self.contested.store(now, Ordering::Release);
         }
         self.view.store(view);
+        self.published.fetch_add(1, Ordering::Release);
         self.changed.send_modify(|version| *version += 1);
     }
 
@@ -160,13 +164,15 @@ impl Shard {
     pub(crate) async fn lease_primary(&self, access: Access, deadline: Instant) -> Result<Lease> {
         self.map_is_current()?;
         loop {
+            let published = self.published.load(Ordering::Acquire);
             let (node, epoch) = self.primary(deadline).await?;
             let Some(pool) = self.node(node) else {
                 continue;
             };
             let lease = self.lease(pool, access, deadline, Some(epoch)).await;
             // The epoch may have ended while waiting for the pool.
-            let current = self.view.load().primary == Some((node, epoch));
+            let current = published == self.published.load(Ordering::Acquire)
+                || self.view.load().primary == Some((node, epoch));
             match lease {
                 Ok(lease) if current => return Ok(lease),
                 Err(error) if current => return Err(error),

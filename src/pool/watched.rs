@@ -123,7 +123,13 @@ impl Messages {
     fn report_a_parameter(&mut self, mut bytes: &[u8]) -> bool {
         let mut reported = false;
         while !bytes.is_empty() {
-            if self.known < self.header.len() {
+            if let (0, [tag, a, b, c, d, later @ ..]) = (self.known, bytes) {
+                // Mostly, for answers come whole.
+                self.header = [*tag, *a, *b, *c, *d];
+                self.known = self.header.len();
+                self.rest = length(self.header);
+                bytes = later;
+            } else if self.known < self.header.len() {
                 for (place, byte) in self.header.iter_mut().skip(self.known).zip(bytes) {
                     *place = *byte;
                     self.known += 1;
@@ -132,8 +138,7 @@ impl Messages {
                 if self.known < self.header.len() {
                     break;
                 }
-                let [_, a, b, c, d] = self.header;
-                self.rest = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
+                self.rest = length(self.header);
             }
             let (seen, later) = bytes.split_at(self.rest.min(bytes.len()));
             self.rest -= seen.len();
@@ -145,6 +150,11 @@ impl Messages {
         }
         reported
     }
+}
+
+/// The length of what follows a header.
+fn length([_, a, b, c, d]: [u8; 5]) -> usize {
+    (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4)
 }
 
 #[cfg(test)]
