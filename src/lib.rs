@@ -99,6 +99,7 @@ mod chapters {
         Configuration "../docs/configuration.md"
         FanOut "../docs/fan-out.md"
         Readme "../README.md"
+        Performance "../docs/performance.md"
         Quickstart "../docs/quickstart.md"
         Reads "../docs/reads.md"
         Reporting "../docs/reporting.md"
