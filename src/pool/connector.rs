@@ -15,7 +15,9 @@ use super::link::{Connection, Link};
 use super::socket::Socket;
 use super::statements::Statements;
 use super::tls::Tls;
-use super::watched::{Watched, WatchedTls};
+use super::watched::Watched;
+#[cfg(feature = "tls")]
+use super::watched::WatchedTls;
 use super::{Access, ReportSender};
 use crate::config::{Config, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};

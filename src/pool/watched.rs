@@ -5,6 +5,7 @@
 //! late for a caller on another thread, who has the answer already. So the stream that the driver
 //! reads from is watched for the messages.
 
+#[cfg(feature = "tls")]
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+#[cfg(feature = "tls")]
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::link::Link;
 
@@ -84,11 +87,13 @@ impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
 }
 
 /// Makes TLS streams that are watched inside the encryption.
+#[cfg(feature = "tls")]
 pub(super) struct WatchedTls<T> {
     pub(super) tls: T,
     pub(super) link: Arc<Link>,
 }
 
+#[cfg(feature = "tls")]
 impl<S, T> TlsConnect<S> for WatchedTls<T>
 where
     T: TlsConnect<S>,
