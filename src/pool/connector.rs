@@ -15,6 +15,7 @@ use super::link::{Connection, Link};
 use super::socket::Socket;
 use super::statements::Statements;
 use super::tls::Tls;
+use super::until::KeptTimer;
 use super::watched::Watched;
 #[cfg(feature = "tls")]
 use super::watched::WatchedTls;
@@ -130,6 +131,7 @@ impl Connector {
             client: ClientWrapper::new(client, task),
             link,
             statements: Statements::default(),
+            timer: KeptTimer::default(),
         })
     }
 

@@ -18,7 +18,7 @@ use super::link::{Connection, Link};
 use super::manager::Manager;
 use super::statements::Prepared;
 use super::traces::leaves_traces;
-use super::until::until;
+use super::until::until_kept;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
@@ -148,7 +148,7 @@ impl Lease {
     ) -> Result<T> {
         let link = self.link();
         link.sent();
-        match until(|| deadline, operation).await {
+        match until_kept(&self.object().timer, deadline, operation).await {
             Some(Ok(value)) => {
                 link.answered();
                 Ok(value)
@@ -319,7 +319,6 @@ impl Drop for Lease {
         let Some(object) = self.object.take() else {
             return;
         };
-        object.link.returned();
         let clean = object.link.is_clean();
         if clean && !object.link.is_reset_due() {
             return; // Back into the pool.

@@ -14,6 +14,7 @@ use tokio_postgres::{AsyncMessage, CancelToken};
 use super::Access;
 use super::report::ReportSender;
 use super::statements::Statements;
+use super::until::KeptTimer;
 use crate::id::NodeIndex;
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::Hint;
@@ -23,6 +24,7 @@ pub(crate) struct Connection {
     pub(crate) client: ClientWrapper,
     pub(crate) link: Arc<Link>,
     pub(super) statements: Statements,
+    pub(super) timer: KeptTimer,
 }
 
 /// The state of one connection, shared by its task, its holder and its pool.
@@ -33,7 +35,7 @@ pub(crate) struct Link {
     created: Instant,
     /// Closed when idle past this age.
     lifetime: Duration,
-    /// Milliseconds after `created` of the last return to the pool.
+    /// Milliseconds after `created` when it was last lent.
     last_used: AtomicU64,
     /// Operations sent and not yet answered.
     in_flight: AtomicU32,
@@ -226,12 +228,13 @@ impl Link {
         self.fatal.get().copied()
     }
 
-    pub(super) fn returned(&self) {
+    /// Notes that a connection of a certain [age](Self::age) is lent.
+    pub(super) fn lent(&self, age: Duration) {
         self.last_used
-            .store(self.age().as_millis() as u64, Ordering::Relaxed);
+            .store(age.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// For how long a connection of a certain [age](Self::age) was not used.
+    /// For how long a connection of a certain [age](Self::age) was not lent anew.
     pub(super) fn idle(&self, age: Duration) -> Duration {
         let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
         age.saturating_sub(last_used)

@@ -40,7 +40,9 @@ impl managed::Manager for Manager {
         if !self.is_usable(connection, age) {
             return Err(RecycleError::message("not usable any more"));
         }
-        if connection.link.idle(age) < self.check_after_idle {
+        let idle = connection.link.idle(age);
+        connection.link.lent(age);
+        if idle < self.check_after_idle {
             return Ok(());
         }
         Box::pin(self.check(connection)).await

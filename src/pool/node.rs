@@ -71,7 +71,7 @@ impl NodeShared {
         links.push(Arc::downgrade(link));
     }
 
-    /// Keeps connections from being lent again that were given back so long ago.
+    /// Keeps connections from being lent again that were last lent so long ago.
     pub(super) fn taint_idle(&self, time: Duration) {
         for link in self.links() {
             if link.idle(link.age()) >= time {

@@ -1,9 +1,11 @@
 //! The prepared statements of one connection.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Statement;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Statements kept on a connection; past it all are dropped and prepared again.
 const CAPACITY: usize = 512;
@@ -18,7 +20,26 @@ pub(super) struct Prepared {
 
 /// The prepared statements of one connection, by their text.
 #[derive(Default)]
-pub(crate) struct Statements(Mutex<HashMap<Box<str>, Prepared>>);
+pub(crate) struct Statements(Mutex<Map>);
+
+type Map = HashMap<Box<str>, Prepared, BuildHasherDefault<TextHasher>>;
+
+/// The texts are the program's own, and few: nobody makes them collide.
+#[derive(Default)]
+struct TextHasher(u64);
+
+impl Hasher for TextHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// The end of a string.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Statements {
     pub(super) fn get(&self, sql: &str) -> Option<Prepared> {
@@ -42,7 +63,7 @@ impl Statements {
         drop(removed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Prepared>> {
+    fn lock(&self) -> MutexGuard<'_, Map> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

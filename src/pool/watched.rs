@@ -114,7 +114,7 @@ where
 /// which count themselves, then the rest.
 #[derive(Debug, Default)]
 struct Messages {
-    header: [u8; 5],
+    header: [u8; HEADER],
     /// How much of the header is known.
     known: usize,
     /// How much of the message is still to come after the header.
@@ -122,44 +122,59 @@ struct Messages {
 }
 
 const PARAMETER_STATUS: u8 = b'S';
+const HEADER: usize = 5;
 
 impl Messages {
     /// Whether these next bytes end a message that reports a parameter.
     fn report_a_parameter(&mut self, mut bytes: &[u8]) -> bool {
         let mut reported = false;
-        while !bytes.is_empty() {
-            if let (0, [tag, a, b, c, d, later @ ..]) = (self.known, bytes) {
+        loop {
+            if self.known == 0 {
                 // Mostly, for answers come whole.
-                self.header = [*tag, *a, *b, *c, *d];
-                self.known = self.header.len();
-                self.rest = length(self.header);
-                bytes = later;
-            } else if self.known < self.header.len() {
-                for (place, byte) in self.header.iter_mut().skip(self.known).zip(bytes) {
-                    *place = *byte;
-                    self.known += 1;
-                    bytes = bytes.get(1..).unwrap_or_default();
+                while let [tag, a, b, c, d, later @ ..] = bytes {
+                    let Some((_, later)) = later.split_at_checked(length([*a, *b, *c, *d])) else {
+                        break;
+                    };
+                    reported |= *tag == PARAMETER_STATUS;
+                    bytes = later;
                 }
-                if self.known < self.header.len() {
-                    break;
-                }
-                self.rest = length(self.header);
             }
-            let (seen, later) = bytes.split_at(self.rest.min(bytes.len()));
-            self.rest -= seen.len();
-            bytes = later;
-            if self.rest == 0 {
-                reported |= self.header[0] == PARAMETER_STATUS;
-                self.known = 0;
+            if bytes.is_empty() {
+                return reported;
+            }
+            reported |= self.report_in_pieces(&mut bytes);
+        }
+    }
+
+    /// Takes in what there is of one message.
+    fn report_in_pieces(&mut self, bytes: &mut &[u8]) -> bool {
+        for place in self.header.iter_mut().skip(self.known) {
+            let Some((byte, later)) = bytes.split_first() else {
+                return false;
+            };
+            *place = *byte;
+            *bytes = later;
+            self.known += 1;
+            if self.known == HEADER {
+                let [_, a, b, c, d] = self.header;
+                self.rest = length([a, b, c, d]);
+                break;
             }
         }
-        reported
+        let (seen, later) = bytes.split_at(self.rest.min(bytes.len()));
+        self.rest -= seen.len();
+        *bytes = later;
+        if self.rest > 0 {
+            return false;
+        }
+        self.known = 0;
+        self.header[0] == PARAMETER_STATUS
     }
 }
 
-/// The length of what follows a header.
-fn length([_, a, b, c, d]: [u8; 5]) -> usize {
-    (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4)
+/// The length of what follows a header, from the length that includes four bytes of it.
+fn length(bytes: [u8; 4]) -> usize {
+    (u32::from_be_bytes(bytes) as usize).saturating_sub(4)
 }
 
 #[cfg(test)]
