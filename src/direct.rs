@@ -5,5 +5,5 @@ mod writable;
 
 pub use session::Credentials;
 
-pub(crate) use session::{Session, get};
+pub(crate) use session::{Session, get, refuses_role};
 pub(crate) use writable::{Writable, find};

@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::id::{ClusterId, NodeId};
 
 pub use change::{Change, Difference};
-pub use remove::remove;
+pub use remove::{removal, remove};
 
 use catalog::{Database, Table};
 use render::Object;
@@ -211,7 +211,21 @@ impl Fdw {
     /// replaced, or if the server would log passwords and this role may not prevent it.
     pub async fn apply(&self, reporting: &Reporting) -> Result<Vec<Difference>> {
         let session = reporting.connect(&self.config).await?;
-        apply::apply(self, &session).await
+        apply::apply(self, &session, None).await
+    }
+
+    /// As [`Fdw::apply`], if what would be changed still is what [`Fdw::diff`] said.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Fdw::apply`]; `Refused`, and nothing is changed, if the server has changed since.
+    pub async fn apply_planned(
+        &self,
+        reporting: &Reporting,
+        planned: &[Difference],
+    ) -> Result<Vec<Difference>> {
+        let session = reporting.connect(&self.config).await?;
+        apply::apply(self, &session, Some(planned)).await
     }
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::id::{MapVersion, NodeId, NodeIndex, ReignId, ShardId};
+use crate::id::{MapVersion, NodeId, NodeIndex, ReignId, ShardId, Timeline};
 use crate::monitor::Shard;
 use crate::pool::PoolStatus;
-use crate::topology::NodeState;
+use crate::topology::{FailureKind, NodeState, NodeView};
 
 /// What is known of a shard now.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +36,9 @@ pub struct NodeStatus {
     pub state: &'static str,
     /// The newest reign that it holds.
     pub reign: Option<ReignId>,
+    /// Its timeline. A primary's whose newest reign began on another one was promoted, and nobody has
+    /// adopted it yet.
+    pub timeline: Option<Timeline>,
     /// Its log position at the last probe: insert on a primary, replay on a standby.
     pub lsn: Option<String>,
     /// How many bytes of log its replay is behind, as of the last probe.
@@ -46,6 +49,8 @@ pub struct NodeStatus {
     pub readable: bool,
     /// The map version that it was last told.
     pub map_version: Option<MapVersion>,
+    /// Whether a server answered the last probe, be it by refusing it.
+    pub answers: bool,
     /// Why its last probe failed, if it did.
     pub failure: Option<String>,
     /// Its pools.
@@ -67,11 +72,16 @@ impl ShardStatus {
                     NodeState::Foreign { .. } => None,
                     _ => node.history.as_ref().map(|history| history.newest().id),
                 },
+                timeline: match node.state {
+                    NodeState::Foreign { .. } => None,
+                    _ => node.timeline,
+                },
                 lsn: node.lsn.map(|lsn| lsn.to_string()),
                 lag_bytes: node.lag,
                 latency: shard.latency(pool.connector().index()),
                 readable: node.readable,
                 map_version: node.map_version,
+                answers: answers(node),
                 failure: node.failure.as_ref().map(ToString::to_string),
                 pool: pool.status(),
             });
@@ -83,5 +93,12 @@ impl ShardStatus {
             reign: view.primary.map(|(_, epoch)| epoch.reign),
             nodes: nodes.collect(),
         }
+    }
+}
+
+fn answers(node: &NodeView) -> bool {
+    match &node.failure {
+        Some(failure) => !matches!(failure.kind, FailureKind::Timeout | FailureKind::Refused),
+        None => node.state != NodeState::Unknown,
     }
 }

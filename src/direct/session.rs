@@ -75,7 +75,7 @@ impl Session {
             .map_err(|error| Error::config(error.to_string()).with_source(error))?;
         Session::open(config, nowhere, node, role, Place::default())
             .await
-            .map_err(nameless)
+            .map_err(|error| nameless(error, node))
     }
 
     async fn open(
@@ -98,7 +98,8 @@ impl Session {
                 access: Access::Write,
                 generation: 0,
             })
-            .await?;
+            .await
+            .map_err(|error| missing_password(error, role))?;
         let session = Session {
             connection,
             place,
@@ -208,9 +209,36 @@ impl Session {
     }
 }
 
-/// The error without the shard and the node, where there are none.
-fn nameless(error: Error) -> Error {
-    let mut plain = Error::new(error.kind(), error.message()).in_phase(error.phase());
+/// Whether the other nodes of a shard would turn this role away too.
+pub(crate) fn refuses_role(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Auth | ErrorKind::Config)
+}
+
+/// The sources of the application's password are not this role's.
+fn missing_password(error: Error, role: &Credentials) -> Error {
+    if error.kind() != ErrorKind::Config || role.password.is_some() {
+        return error;
+    }
+    let message = format!(
+        "the server asks for the password of role {}, and none was given",
+        role.user
+    );
+    let mut missing = Error::config(message).in_phase(error.phase());
+    if let (Some(shard), Some(node)) = (error.shard(), error.node()) {
+        missing = missing.on_shard(shard).on_node(node);
+    }
+    missing
+}
+
+/// The error with the address in place of the shard and the node, where there are none.
+fn nameless(error: Error, node: &NodeConfig) -> Error {
+    let address = format!("{}:{}", node.host, node.port);
+    let message = if error.message().contains(&address) {
+        error.message().to_owned()
+    } else {
+        format!("{address}: {}", error.message())
+    };
+    let mut plain = Error::new(error.kind(), message).in_phase(error.phase());
     if let Some(state) = error.sqlstate() {
         plain = plain.with_sqlstate(state);
     }

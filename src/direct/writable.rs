@@ -6,7 +6,7 @@ use crate::config::{Config, ShardConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::NodeId;
 
-use super::session::{Credentials, Session, get};
+use super::session::{Credentials, Session, get, refuses_role};
 
 /// The one node of a shard that is not in recovery, and what could not be asked.
 pub(crate) struct Writable {
@@ -52,7 +52,7 @@ pub(crate) async fn find(
                 }
                 primary = Some((session, node.id));
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::WrongNode) => {
+            Err(error) if refuses_role(&error) || error.kind() == ErrorKind::WrongNode => {
                 return Err(error);
             }
             Err(error) => silent.push((node.id, error)),

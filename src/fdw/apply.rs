@@ -24,9 +24,20 @@ pub(super) async fn plan(fdw: &Fdw, session: &Session) -> Result<Plan> {
     change::plan(&fdw.objects, &existing, options.remote.password.as_ref())
 }
 
-pub(super) async fn apply(fdw: &Fdw, session: &Session) -> Result<Vec<Difference>> {
+/// Does it; refuses to do what was not `planned`.
+pub(super) async fn apply(
+    fdw: &Fdw,
+    session: &Session,
+    planned: Option<&[Difference]>,
+) -> Result<Vec<Difference>> {
     begin(session).await?;
     let plan = plan(fdw, session).await?;
+    if planned.is_some_and(|planned| planned != plan.differences) {
+        return Err(Error::refused(
+            "the reporting server has changed since the plan was shown: nothing was changed, run \
+             this again",
+        ));
+    }
     if plan.differences.is_empty() {
         session.batch("ROLLBACK").await?;
         return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ShardConfig, TableName};
 use crate::direct::Credentials;
-use crate::direct::{Session, get};
+use crate::direct::{Session, get, refuses_role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ShardId;
 
@@ -107,7 +107,7 @@ async fn any_node(config: &Config, shard: &ShardConfig, role: &Credentials) -> R
         match asked.await {
             Ok((session, false)) => return Ok(session),
             Ok((session, true)) => standby = standby.or(Some(session)),
-            Err(error) if error.kind() == ErrorKind::Auth => return Err(error),
+            Err(error) if refuses_role(&error) => return Err(error),
             Err(error) => reasons.push(error.to_string()),
         }
     }

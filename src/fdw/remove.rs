@@ -22,8 +22,27 @@ use super::{Reporting, apply, marker, name};
 /// errors of connecting.
 pub async fn remove(config: &Config, reporting: &Reporting) -> Result<Vec<Difference>> {
     let session = reporting.connect(config).await?;
-    apply::begin(&session).await?;
-    let existing = Existing::read(&session, config.cluster, "", name::FOREIGN).await?;
+    let differences = within_transaction(&session, config).await?;
+    session.commit().await?;
+    Ok(differences)
+}
+
+/// What [`remove`] would do. It is done and taken back, so it finds all that stands in the way; for
+/// that moment it holds the locks of the removal.
+///
+/// # Errors
+///
+/// As for [`remove`].
+pub async fn removal(config: &Config, reporting: &Reporting) -> Result<Vec<Difference>> {
+    let session = reporting.connect(config).await?;
+    let differences = within_transaction(&session, config).await?;
+    session.batch("ROLLBACK").await?;
+    Ok(differences)
+}
+
+async fn within_transaction(session: &Session, config: &Config) -> Result<Vec<Difference>> {
+    apply::begin(session).await?;
+    let existing = Existing::read(session, config.cluster, "", name::FOREIGN).await?;
     let mut differences = Vec::new();
     let (views, tables, rest) = change::removals(&existing, |_, _| false, &mut differences);
     for sql in views.iter().chain(&tables).chain(&rest) {
@@ -34,10 +53,9 @@ pub async fn remove(config: &Config, reporting: &Reporting) -> Result<Vec<Differ
         .iter()
         .any(|schema| schema.ours && schema.name == name::FOREIGN)
     {
-        drop_schema(&session, &existing, &mut differences).await?;
+        drop_schema(session, &existing, &mut differences).await?;
     }
-    drop_reader(&session, config, &mut differences).await?;
-    session.commit().await?;
+    drop_reader(session, config, &mut differences).await?;
     Ok(differences)
 }
 

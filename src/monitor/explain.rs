@@ -37,10 +37,7 @@ pub(super) fn explain(
         } if adopts => format!("the new reign could not be written on {} yet", name(*node)),
         ShardState::Searching {
             waiting: Waiting::Adoption(node),
-        } => format!(
-            "{} is writable and no client has adopted it: the next service that connects does",
-            name(*node)
-        ),
+        } => not_adopted(view, *node, &name),
         ShardState::Searching {
             waiting: Waiting::Primary,
         } if nothing_is_installed(view) => {
@@ -61,6 +58,28 @@ pub(super) fn explain(
         ShardState::Fenced { reason } => fenced(reason, name),
     };
     Some(text)
+}
+
+fn not_adopted(view: &View, node: NodeIndex, name: impl Fn(NodeIndex) -> String) -> String {
+    let seen = view.nodes.get(usize::from(node.0));
+    let timeline = seen.and_then(|node| node.timeline);
+    let newest = seen.and_then(|node| node.history.as_ref()?.newest().into());
+    let answers = match (timeline, newest) {
+        (Some(timeline), Some(newest)) => format!(
+            "{} answers as primary on timeline {timeline}, and its newest reign began on timeline {}: it \
+             was promoted, and its reign is not written yet",
+            name(node),
+            newest.timeline
+        ),
+        _ => format!(
+            "{} answers as primary, and its reign is not written yet",
+            name(node)
+        ),
+    };
+    format!(
+        "{answers}. No client has adopted it: a service that is connected to the cluster, or the next that \
+         connects, writes the reign by itself and then writes there; this process only looks"
+    )
 }
 
 /// Whether all that is known of the shard's addresses is that it is not there.
@@ -209,7 +228,7 @@ mod tests {
             waiting: Waiting::Adoption(NodeIndex(1)),
         };
         assert!(words(adoption(), true).contains("could not be written on n1"));
-        assert!(words(adoption(), false).contains("no client has adopted it"));
+        assert!(words(adoption(), false).contains("its reign is not written yet"));
         let contested = ShardState::Contested {
             nodes: vec![NodeIndex(0), NodeIndex(1)],
         };

@@ -228,6 +228,7 @@ mod tests {
             lag: Some(3000 - replay),
             lsn: Some(Lsn(replay)),
             history: Some(history(true)),
+            timeline: None,
             map_version: None,
             failure: None,
         }

@@ -51,7 +51,19 @@ async fn tells_what_is_and_changes_nothing() {
     assert_eq!(node(&rows, "s1b")["role"], "primary");
     assert_eq!(node(&rows, "s1b")["shard_state"], "searching");
     let reason = node(&rows, "s1b")["reason"].as_str().expect("a reason");
-    assert!(reason.contains("no client has adopted it"), "{reason}");
+    for part in [
+        "s1b answers as primary on timeline 2",
+        "newest reign began on timeline 1",
+        "its reign is not written yet",
+        "a service that is connected to the cluster, or the next that connects, writes the reign",
+    ] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    assert_eq!(node(&rows, "s1b")["timeline"], 2);
+    assert_eq!(node(&rows, "s1b")["reign"], primary["reign"]);
+    let table = shardctl.run(&["status", "--wait", "3s"]).await;
+    assert_eq!(table.code, 1, "{table:?}");
+    assert!(table.err.contains(reason), "{table:?}");
     assert_eq!(node(&rows, "s0a")["shard_state"], "steady");
     let reigns: i64 = superuser(&local, "s1b")
         .await
@@ -60,6 +72,20 @@ async fn tells_what_is_and_changes_nothing() {
         .expect("a count")
         .get(0);
     assert_eq!(reigns, 1, "status wrote a reign");
+
+    // Turned away everywhere: servers answer.
+    let refused = shardctl
+        .run_with(
+            &[("PGSHARD_PASSWORD", "wrong")],
+            &["--output", "json", "status", "--wait", "1s"],
+        )
+        .await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let failure = node(&refused.json(), "s0a")["failure"].clone();
+    assert!(
+        failure.as_str().expect("a failure").starts_with("auth"),
+        "{failure}"
+    );
 
     for name in ["s0a", "s0b", "s1b"] {
         local.kill(name).await.expect("killed");

@@ -2,27 +2,37 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use crate::context::Context;
 use crate::failure::say;
+use crate::render::Report;
 
-/// What became of the question.
-pub(crate) enum Answer {
-    Yes,
-    No,
-    /// There is nobody to ask.
-    Nobody,
-}
-
-/// Asks on the terminal; anything but "y" or "yes" is no.
-pub(crate) fn ask(question: &str) -> anyhow::Result<Answer> {
+/// Whether to go on: shows what would be done and asks on the terminal. Anything but "y" or "yes" is
+/// no.
+///
+/// # Errors
+///
+/// A refusal, if there is nobody to ask; the plan is then the result, for whoever reads that.
+pub(crate) fn agreed(
+    context: &Context,
+    plan: &Report,
+    shown: &str,
+    question: &str,
+) -> anyhow::Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(Answer::Nobody);
+        context.print(plan)?;
+        return Err(pgshard::Error::refused(
+            "nothing was changed: there is no terminal to ask on; look at what would be done, then \
+             pass --yes",
+        )
+        .into());
     }
-    say(&format!("{question} [y/N] "));
+    say(&format!("{shown}{question} [y/N] "));
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
-    Ok(match line.trim().to_lowercase().as_str() {
-        "y" | "yes" => Answer::Yes,
-        _ => Answer::No,
-    })
+    let yes = matches!(line.trim().to_lowercase().as_str(), "y" | "yes");
+    if !yes {
+        say("nothing was changed\n");
+    }
+    Ok(yes)
 }

@@ -2,23 +2,141 @@
 
 use std::path::Path;
 
+use pgshard::ErrorKind;
+use pgshard::error::Phase;
 use pgshard::ops::Credentials;
+use secrecy::SecretString;
 
 use crate::exit::Usage;
 
-/// A role with its password from a file, else from an environment variable, else none.
-pub(crate) fn credentials(
-    user: String,
-    file: Option<&Path>,
-    variable: &str,
-) -> anyhow::Result<Credentials> {
-    let password = match (file, std::env::var(variable)) {
-        (Some(file), _) => Some(pgshard::config::password_file(file)?),
-        (None, Ok(password)) if !password.is_empty() => Some(password.into()),
-        (None, Err(std::env::VarError::NotUnicode(_))) => {
-            return Err(Usage(format!("{variable} is not UTF-8")).into());
+/// A role, its password, and where that was found.
+pub(crate) struct Login {
+    role: Credentials,
+    origin: Option<String>,
+    option: &'static str,
+    variable: &'static str,
+}
+
+impl Login {
+    /// A role with its password from the file that an option named, else from an environment
+    /// variable, else none.
+    pub(crate) fn new(
+        user: String,
+        option: &'static str,
+        file: Option<&Path>,
+        variable: &'static str,
+    ) -> anyhow::Result<Login> {
+        let found = match (file, std::env::var(variable)) {
+            (Some(file), _) => Some((
+                pgshard::config::password_file(file)?,
+                format!("the file {}", file.display()),
+            )),
+            (None, Ok(password)) if !password.is_empty() => {
+                Some((password.into(), format!("the variable {variable}")))
+            }
+            (None, Err(std::env::VarError::NotUnicode(_))) => {
+                return Err(Usage(format!("{variable} is not UTF-8")).into());
+            }
+            (None, _) => None,
+        };
+        let (password, origin) = found.unzip();
+        Ok(Login {
+            role: Credentials { user, password },
+            origin,
+            option,
+            variable,
+        })
+    }
+
+    /// With the configuration's password, if none was given.
+    pub(crate) fn or_configured(mut self, password: Option<&SecretString>) -> Login {
+        if self.role.password.is_none()
+            && let Some(password) = password
+        {
+            self.role.password = Some(password.clone());
+            self.origin = Some("the configuration".to_owned());
         }
-        (None, _) => None,
-    };
-    Ok(Credentials { user, password })
+        self
+    }
+
+    pub(crate) fn role(&self) -> &Credentials {
+        &self.role
+    }
+
+    /// Says of a login that failed where its password was looked for and what to do.
+    pub(crate) fn explain(&self, error: pgshard::Error) -> anyhow::Error {
+        let (user, option, variable) = (&self.role.user, self.option, self.variable);
+        let advice = match (&self.origin, error.kind()) {
+            (_, _) if error.phase() != Phase::Connect => None,
+            (None, ErrorKind::Config) => Some(format!(
+                "there is no password for role {user}: set the variable {variable}, or name a file \
+                 with {option}"
+            )),
+            // Other than by its answer, as when a certificate does not fit.
+            (_, ErrorKind::Auth) if error.sqlstate().is_none() => None,
+            (Some(origin), ErrorKind::Auth) => Some(format!(
+                "role {user} was refused; its password came from {origin}: correct that (or \
+                 {option}, {variable}), or the role, or pg_hba.conf"
+            )),
+            (None, ErrorKind::Auth) => Some(format!(
+                "role {user} was refused, without a password: set the variable {variable}, or name \
+                 a file with {option}, or correct the role or pg_hba.conf"
+            )),
+            _ => None,
+        };
+        match advice {
+            Some(advice) => anyhow::Error::new(error).context(advice),
+            None => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgshard::Error;
+
+    use super::*;
+    use crate::exit::{Exit, code};
+
+    fn login(origin: Option<&str>) -> Login {
+        Login {
+            role: Credentials {
+                user: "bank_owner".into(),
+                password: None,
+            },
+            origin: origin.map(Into::into),
+            option: "--ddl-password-file",
+            variable: "PGSHARD_DDL_PASSWORD",
+        }
+    }
+
+    #[test]
+    fn tells_where_a_password_is_looked_for() {
+        let missing = Error::config("none was given").in_phase(Phase::Connect);
+        let explained = login(None).explain(missing);
+        let text = explained.to_string();
+        for part in ["bank_owner", "PGSHARD_DDL_PASSWORD", "--ddl-password-file"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(code(&explained), Exit::Usage);
+
+        let wrong = Error::new(ErrorKind::Auth, "password authentication failed")
+            .with_sqlstate(pgshard::sqlstate::SqlState::new("28P01").unwrap())
+            .in_phase(Phase::Connect);
+        let explained = login(Some("the file /etc/owner")).explain(wrong);
+        assert!(
+            explained
+                .to_string()
+                .contains("came from the file /etc/owner")
+        );
+        assert_eq!(code(&explained), Exit::Problem);
+    }
+
+    #[test]
+    fn leaves_other_errors_alone() {
+        let down = Error::new(ErrorKind::Connection, "refused").in_phase(Phase::Connect);
+        assert_eq!(login(None).explain(down).to_string(), "refused");
+        let tls = Error::new(ErrorKind::Auth, "certificate").in_phase(Phase::Connect);
+        assert_eq!(login(None).explain(tls).to_string(), "certificate");
+    }
 }

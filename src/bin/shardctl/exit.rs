@@ -9,9 +9,9 @@ use pgshard::ErrorKind;
 pub(crate) enum Exit {
     /// Fine.
     Fine = 0,
-    /// A problem was found, or a server answered with an error.
+    /// A problem was found, or a server answered with an error or refused the login.
     Problem = 1,
-    /// Wrong usage or configuration. Nothing was tried.
+    /// Wrong usage or configuration. Nothing was changed.
     Usage = 2,
     /// A server could not be reached in time.
     Unreachable = 3,
@@ -58,8 +58,7 @@ pub(crate) fn code_of_kind(kind: ErrorKind) -> Exit {
         ErrorKind::Unavailable
         | ErrorKind::Timeout
         | ErrorKind::Overloaded
-        | ErrorKind::Connection
-        | ErrorKind::Auth => Exit::Unreachable,
+        | ErrorKind::Connection => Exit::Unreachable,
         ErrorKind::Unroutable
         | ErrorKind::Refused
         | ErrorKind::Contested
@@ -86,6 +85,8 @@ mod tests {
         let of = |kind| wrapped(pgshard::Error::new(kind, "x"));
         assert_eq!(of(ErrorKind::Config), Exit::Usage);
         assert_eq!(of(ErrorKind::Connection), Exit::Unreachable);
+        // It was reached: another try helps nobody.
+        assert_eq!(of(ErrorKind::Auth), Exit::Problem);
         assert_eq!(of(ErrorKind::Contested), Exit::Refused);
         assert_eq!(of(ErrorKind::CommitUnknown), Exit::Problem);
         assert_eq!(code(&anyhow::anyhow!("x")), Exit::Problem);

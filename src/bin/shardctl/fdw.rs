@@ -6,14 +6,13 @@ use clap::{Args, Subcommand};
 use pgshard::Config;
 use pgshard::config::{TlsConfig, TlsMode};
 use pgshard::fdw::{self as library, Difference, FdwOptions, Reporting, Source};
-use pgshard::ops::Credentials;
 use serde_json::json;
 
-use crate::confirm::{self, Answer};
+use crate::confirm;
 use crate::context::Context;
-use crate::credentials::credentials;
+use crate::credentials::Login;
 use crate::exit::Exit;
-use crate::render::{self, Report};
+use crate::render::{self, Output, Report};
 
 /// Show all shards as one on a reporting server, through postgres_fdw.
 ///
@@ -30,11 +29,13 @@ Examples:
   shardctl fdw sql --remote-user reports | less
   shardctl fdw diff  --remote-user reports --reporting-host rep1 --database reports --user postgres
   shardctl fdw apply --remote-user reports --reporting-host rep1 --database reports --user postgres
+  shardctl fdw apply … --dry-run       show what would be done, change nothing
+  shardctl fdw apply … --yes           do it without asking
   shardctl fdw drop  --reporting-host rep1 --database reports --user postgres
   psql -c \"SELECT shard, count(*) FROM reporting.customers GROUP BY shard\"
 
 Columns of diff, apply and drop: object, change (create, alter, replace, remove, keep), detail (found
-/ wanted). diff: exit code 1 if there are differences.")]
+/ wanted); of apply and drop: status (planned, done). diff: exit code 1 if there are differences.")]
 pub(crate) struct Fdw {
     #[command(subcommand)]
     action: Action,
@@ -60,15 +61,27 @@ enum Action {
         shards: Shards,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Remove exactly what apply made. Does not ask the shards.
     Drop {
         #[command(flatten)]
         server: Server,
-        /// Do it without asking.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        consent: Consent,
     },
+}
+
+#[derive(Args)]
+struct Consent {
+    /// Show what would be done; change nothing.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Do it without asking.
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Args)]
@@ -151,73 +164,107 @@ impl Fdw {
         let config = context.load()?;
         match self.action {
             Action::Sql { shards } => {
-                let fdw = library::Fdw::plan(&config, shards.options(&config)?).await?;
+                let fdw = shards.plan(&config).await?;
                 render::write(fdw.sql().as_bytes())?;
                 Ok(Exit::Fine)
             }
             Action::Diff { shards, server } => {
-                let fdw = library::Fdw::plan(&config, shards.options(&config)?).await?;
-                let differences = fdw.diff(&server.reporting()?).await?;
-                context.print(&table(&differences))?;
+                let fdw = shards.plan(&config).await?;
+                let (login, reporting) = server.reporting()?;
+                let differences = fdw.diff(&reporting).await;
+                let differences = differences.map_err(|error| login.explain(error))?;
+                context.print(&table(&differences, None))?;
                 Ok(if differences.is_empty() {
                     Exit::Fine
                 } else {
                     Exit::Problem
                 })
             }
-            Action::Apply { shards, server } => {
-                let fdw = library::Fdw::plan(&config, shards.options(&config)?).await?;
-                let differences = fdw.apply(&server.reporting()?).await?;
-                if differences.is_empty() {
+            Action::Apply {
+                shards,
+                server,
+                consent,
+            } => {
+                let fdw = shards.plan(&config).await?;
+                let (login, reporting) = server.reporting()?;
+                let explain = |error| login.explain(error);
+                let planned = fdw.diff(&reporting).await.map_err(explain)?;
+                if planned.is_empty() {
                     context.note("nothing to do: everything is as it should be");
                 }
-                context.print(&table(&differences))?;
+                let question = format!("Do this in {}?", server.place());
+                if let Some(exit) = consent.ends(context, &planned, &question)? {
+                    return Ok(exit);
+                }
+                let done = fdw.apply_planned(&reporting, &planned).await;
+                context.print(&table(&done.map_err(explain)?, Some("done")))?;
                 Ok(Exit::Fine)
             }
-            Action::Drop { server, yes } => {
-                if !yes {
-                    let question = format!(
-                        "Remove the reports over {} from {} on {}?",
-                        config.cluster, server.database, server.reporting_host
-                    );
-                    match confirm::ask(&question)? {
-                        Answer::Yes => {}
-                        Answer::No => {
-                            context.note("nothing was removed");
-                            return Ok(Exit::Refused);
-                        }
-                        Answer::Nobody => {
-                            return Err(pgshard::Error::refused(
-                                "nothing was removed: there is no terminal to ask on; pass --yes",
-                            )
-                            .into());
-                        }
-                    }
+            Action::Drop { server, consent } => {
+                let (login, reporting) = server.reporting()?;
+                let explain = |error| login.explain(error);
+                let planned = library::removal(&config, &reporting).await;
+                let planned = planned.map_err(explain)?;
+                if planned.is_empty() {
+                    context.note("nothing to do: nothing was made there");
                 }
-                let differences = library::remove(&config, &server.reporting()?).await?;
-                context.print(&table(&differences))?;
+                let question = format!(
+                    "Remove the reports over {} from {}?",
+                    config.cluster,
+                    server.place()
+                );
+                if let Some(exit) = consent.ends(context, &planned, &question)? {
+                    return Ok(exit);
+                }
+                let done = library::remove(&config, &reporting).await;
+                context.print(&table(&done.map_err(explain)?, Some("done")))?;
                 Ok(Exit::Fine)
             }
         }
     }
 }
 
+impl Consent {
+    /// Shows what would be done. The exit code, if that is all.
+    fn ends(
+        &self,
+        context: &Context,
+        planned: &[Difference],
+        question: &str,
+    ) -> anyhow::Result<Option<Exit>> {
+        let plan = table(planned, Some("planned"));
+        if planned.is_empty() || self.dry_run {
+            context.print(&plan)?;
+            return Ok(Some(Exit::Fine));
+        }
+        if self.yes {
+            return Ok(None);
+        }
+        let shown = plan.render(Output::Table)?;
+        let shown = String::from_utf8_lossy(&shown);
+        let agreed = confirm::agreed(context, &plan, &shown, question)?;
+        Ok((!agreed).then_some(Exit::Refused))
+    }
+}
+
 impl Shards {
-    fn options(self, config: &Config) -> anyhow::Result<FdwOptions> {
+    /// Asks the shards.
+    async fn plan(self, config: &Config) -> anyhow::Result<library::Fdw> {
         let own = self
             .remote_user
             .as_ref()
             .is_none_or(|user| *user == config.user);
         let user = self.remote_user.unwrap_or_else(|| config.user.clone());
-        let mut remote = credentials(
+        let mut login = Login::new(
             user,
+            "--remote-password-file",
             self.remote_password_file.as_deref(),
             "PGSHARD_FDW_PASSWORD",
         )?;
-        if own && remote.password.is_none() {
-            remote.password.clone_from(&config.password);
+        if own {
+            login = login.or_configured(config.password.as_ref());
         }
-        let mut options = FdwOptions::new(remote);
+        let mut options = FdwOptions::new(login.role().clone());
         options.source = match self.source {
             From::Replicas => Source::Replicas,
             From::Primaries => Source::Primaries,
@@ -226,22 +273,24 @@ impl Shards {
         options.reader = self.reader;
         options.fetch_size = self.fetch_size;
         options.root_certificate = self.root_certificate;
-        Ok(options)
+        let planned = library::Fdw::plan(config, options).await;
+        planned.map_err(|error| login.explain(error))
     }
 }
 
 impl Server {
-    fn reporting(&self) -> anyhow::Result<Reporting> {
-        let role: Credentials = credentials(
+    fn reporting(&self) -> anyhow::Result<(Login, Reporting)> {
+        let login = Login::new(
             self.user.clone(),
+            "--reporting-password-file",
             self.reporting_password_file.as_deref(),
             "PGSHARD_REPORTING_PASSWORD",
         )?;
-        Ok(Reporting {
+        let reporting = Reporting {
             host: self.reporting_host.clone(),
             port: self.port,
             database: self.database.clone(),
-            role,
+            role: login.role().clone(),
             tls: TlsConfig {
                 mode: self.reporting_tls.map(|mode| match mode {
                     Tls::VerifyFull => TlsMode::VerifyFull,
@@ -250,18 +299,30 @@ impl Server {
                 ca_file: self.reporting_ca_file.clone(),
                 ..TlsConfig::default()
             },
-        })
+        };
+        Ok((login, reporting))
+    }
+
+    fn place(&self) -> String {
+        format!(
+            "database {} on {}:{}",
+            self.database, self.reporting_host, self.port
+        )
     }
 }
 
-fn table(differences: &[Difference]) -> Report {
-    let mut report = Report::new(["object", "change", "detail"]);
+fn table(differences: &[Difference], status: Option<&str>) -> Report {
+    let mut columns = vec!["object", "change", "detail"];
+    columns.extend(status.map(|_| "status"));
+    let mut report = Report::new(columns);
     for difference in differences {
-        report.row([
+        let mut row = vec![
             json!(difference.object),
             json!(difference.change.to_string()),
             json!(difference.detail.join("\n")),
-        ]);
+        ];
+        row.extend(status.map(|status| json!(status)));
+        report.row(row);
     }
     report
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use pgshard::ops::install::{self as library, InstallOptions, ShardPlan};
 use serde_json::{Value, json};
 
-use crate::confirm::{self, Answer};
+use crate::confirm;
 use crate::context::Context;
-use crate::credentials::credentials;
+use crate::credentials::Login;
 use crate::exit::Exit;
 use crate::render::{Output, Report};
 
@@ -70,13 +70,16 @@ pub(crate) struct Install {
 impl Install {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = context.load()?;
-        let role = credentials(
+        let login = Login::new(
             self.ddl_user.clone(),
+            "--ddl-password-file",
             self.ddl_password_file.as_deref(),
             "PGSHARD_DDL_PASSWORD",
         )?;
         if self.verify {
-            let findings = library::verify(&config, &role).await?;
+            let findings = library::verify(&config, login.role())
+                .await
+                .map_err(|error| login.explain(error))?;
             let mut report = Report::new(["shard", "node", "problem"]);
             for finding in &findings {
                 report.row([
@@ -94,13 +97,15 @@ impl Install {
             });
         }
 
-        let mut options = InstallOptions::new(role);
+        let mut options = InstallOptions::new(login.role().clone());
         options.placement_check = self.placement_check;
         options.lock_timeout = Duration::from_secs(self.lock_timeout);
         options.ledger_retention = self
             .ledger_retention_days
             .map(|days| Duration::from_secs(u64::from(days) * 86_400));
-        let install = library::Install::plan(&config, options).await?;
+        let install = library::Install::plan(&config, options)
+            .await
+            .map_err(|error| login.explain(error))?;
         for plan in install.shards() {
             for note in &plan.notes {
                 context.note(&format!("shard {}: {note}", plan.shard));
@@ -112,28 +117,20 @@ impl Install {
             return Ok(Exit::Fine);
         }
         if self.dry_run {
-            show_sql(context, install.shards());
+            context.note(&sql(install.shards()));
             context.print(&table(context, install.shards(), "planned"))?;
             return Ok(Exit::Fine);
         }
         if !self.yes {
-            show_sql(context, install.shards());
             let shards = install.shards().iter();
             let shards = shards.filter(|plan| !plan.actions.is_empty()).count();
-            match confirm::ask(&format!("Do this on {shards} shards?"))? {
-                Answer::Yes => {}
-                Answer::No => {
-                    context.note("nothing was changed");
-                    return Ok(Exit::Refused);
-                }
-                Answer::Nobody => {
-                    context.print(&table(context, install.shards(), "planned"))?;
-                    return Err(pgshard::Error::refused(
-                        "nothing was changed: there is no terminal to ask on; look at what would be \
-                         done, then pass --yes",
-                    )
-                    .into());
-                }
+            if !confirm::agreed(
+                context,
+                &table(context, install.shards(), "planned"),
+                &sql(install.shards()),
+                &format!("Do this on {shards} shards?"),
+            )? {
+                return Ok(Exit::Refused);
             }
         }
         let progress = context.progress();
@@ -173,10 +170,8 @@ fn table(context: &Context, plans: &[ShardPlan], status: &str) -> Report {
 
 /// The SQL for people; scripts find it in the result. What is the same on several shards is shown
 /// once.
-fn show_sql(context: &Context, plans: &[ShardPlan]) {
-    if context.output() != Output::Table {
-        return;
-    }
+fn sql(plans: &[ShardPlan]) -> String {
+    let mut text = String::new();
     let mut shown: Vec<&str> = Vec::new();
     for plan in plans {
         for action in &plan.actions {
@@ -189,12 +184,13 @@ fn show_sql(context: &Context, plans: &[ShardPlan]) {
                 .filter(|plan| plan.actions.iter().any(|other| other.sql == action.sql))
                 .map(|plan| plan.shard.as_str())
                 .collect();
-            context.note(&format!(
-                "-- {} (shard {})\n{}",
+            text.push_str(&format!(
+                "-- {} (shard {})\n{}\n",
                 action.what,
                 shards.join(", "),
                 action.sql
             ));
         }
     }
+    text
 }

@@ -71,8 +71,8 @@ struct Cli {
 const EXAMPLES: &str = "\
 Exit codes:
   0  fine
-  1  found a problem, or a server answered with an error
-  2  wrong usage or configuration; nothing was tried
+  1  found a problem, or a server answered with an error or refused the login
+  2  wrong usage or configuration, or no password; nothing was changed
   3  a server could not be reached in time
   4  refused: understood, and declined with the reason
 

@@ -21,10 +21,11 @@ use crate::render::{Output, Report};
 #[command(after_help = "\
 Columns: shard; shard_state (steady, suspect, searching, contested, fenced); node; role (primary,
 standby, superseded, forked, foreign, starting, down, unknown); reign (the term of the primary that
-the node follows); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; pool
+the node follows); timeline (of the server; a primary's whose reign is of another timeline was promoted
+and is not adopted yet); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; pool
 (this process's connections: open and lent); failure; reason (of the shard; json and csv only).
 
-Exit codes: 0 all shards are steady and all nodes readable, 1 otherwise, 3 no node answered.
+Exit codes: 0 all shards are steady and all nodes readable, 1 otherwise, 3 no server answered.
 
 Examples:
   shardctl status
@@ -61,8 +62,7 @@ fn is_well(view: &View) -> bool {
 
 fn exit(shards: &[ShardStatus]) -> Exit {
     let nodes = || shards.iter().flat_map(|shard| &shard.nodes);
-    let answered = |node: &NodeStatus| node.reign.is_some() || node.state == "foreign";
-    if !nodes().any(answered) {
+    if !nodes().any(|node| node.answers) {
         Exit::Unreachable
     } else if shards.iter().all(|shard| shard.state == "steady") && nodes().all(|n| n.readable) {
         Exit::Fine
@@ -79,6 +79,7 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
         "node",
         "role",
         "reign",
+        "timeline",
         "lsn",
         "lag_bytes",
         "latency_ms",
@@ -98,6 +99,7 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
                 json!(node.node),
                 json!(node.state),
                 reign(node, for_people),
+                json!(node.timeline),
                 json!(node.lsn),
                 json!(node.lag_bytes),
                 json!(node.latency.map(millis)),

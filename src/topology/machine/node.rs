@@ -87,6 +87,7 @@ impl Node {
             lag: None,
             lsn: None,
             history: None,
+            timeline: None,
             map_version: None,
             failure: None,
         }

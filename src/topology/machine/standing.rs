@@ -139,6 +139,7 @@ impl Machine {
                 .and_then(|facts| Some(self.head?.0.saturating_sub(facts.lsn.0))),
             lsn: facts.map(|facts| facts.lsn),
             history: facts.map(|facts| facts.history.clone()),
+            timeline: facts.map(|facts| facts.timeline),
             map_version: facts.map(|facts| facts.identity.map_version),
             failure: node.failure.clone(),
         }

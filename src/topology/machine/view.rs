@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, SystemId};
+use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, SystemId, Timeline};
 use crate::topology::facts::{FailureKind, ProbeFailure, ReignHistory};
 
 /// What a shard looks like now.
@@ -37,6 +37,9 @@ pub struct NodeView {
     pub lag: Option<u64>,
     /// The last answer's position: insert on a primary, replay on a standby.
     pub lsn: Option<Lsn>,
+    /// The last answer's timeline. While the newest of its reigns has another one, nobody has adopted
+    /// the node since it was promoted.
+    pub timeline: Option<Timeline>,
     /// The last answer's reigns.
     pub history: Option<ReignHistory>,
     /// The last answer's map version.

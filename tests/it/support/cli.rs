@@ -33,12 +33,18 @@ impl Shardctl {
 
     /// Runs it, without blocking the runtime that may serve its connections.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(&[], arguments).await
+    }
+
+    /// As [`run`](Self::run), with more variables.
+    pub(crate) async fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_shardctl"))
             .args(arguments)
             .current_dir(self.dir())
             .env_clear()
             .env("HOME", self.dir())
             .env("PGSHARD_PASSWORD", &self.password)
+            .envs(variables.iter().copied())
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true)
             .output()
