@@ -107,5 +107,6 @@ mod chapters {
         Shardctl "../docs/shardctl.md"
         Topology "../docs/topology.md"
         Transactions "../docs/transactions.md"
+        Types "../docs/types.md"
     }
 }

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use crate::id::{MapVersion, ShardIndex};
-use crate::routing::{DEFAULT_BUCKETS, HashFunction, KeyType, Negative, ShardMap};
+use crate::routing::{DEFAULT_BUCKETS, HashFunction, KeyType, MAX_BUCKETS, Negative, ShardMap};
 
 use super::advice;
 use super::nodes::Shard;
@@ -11,9 +11,6 @@ use super::pins;
 use super::scalar::{BucketRange, HashName, Scalar as _};
 use super::settings::{Origin, Settings};
 use super::text::{Section, Text};
-
-/// More would make every table of owners and every audit large without placing keys any better.
-const MOST_BUCKETS: u32 = 65_536;
 
 /// The shard map; `None` if something about it was refused.
 pub(super) fn routing(
@@ -172,11 +169,11 @@ fn prefix(
              of shards",
         ),
         Some(modulus) => {
-            if !(1..=MOST_BUCKETS).contains(modulus.get_ref()) {
+            if !(1..=MAX_BUCKETS).contains(modulus.get_ref()) {
                 text.error(
                     modulus.span(),
                     format!("modulus is {}", modulus.get_ref()),
-                    format!("it must be from 1 to {MOST_BUCKETS}"),
+                    format!("it must be from 1 to {MAX_BUCKETS}"),
                 );
                 return None;
             }
@@ -219,14 +216,14 @@ fn count(text: &Text<'_>, buckets: Option<Spanned<u32>>) -> Option<u32> {
         return Some(DEFAULT_BUCKETS);
     };
     let count = *buckets.get_ref();
-    if count.is_power_of_two() && count <= MOST_BUCKETS {
+    if count.is_power_of_two() && count <= MAX_BUCKETS {
         return Some(count);
     }
     text.error(
         buckets.span(),
         format!("buckets is {count}"),
         format!(
-            "it must be a power of two, at most {MOST_BUCKETS}; {DEFAULT_BUCKETS} suits up to \
+            "it must be a power of two, at most {MAX_BUCKETS}; {DEFAULT_BUCKETS} suits up to \
              some hundred shards, and it cannot be changed while there is data"
         ),
     );

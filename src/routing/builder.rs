@@ -11,8 +11,9 @@ use super::{HashFunction, Key, KeyRef, KeyType, Location, ShardMap};
 
 /// The number of buckets, unless another is given.
 pub const DEFAULT_BUCKETS: u32 = 4096;
-/// The most buckets that a map may have: 2^20.
-pub const MAX_BUCKETS: u32 = 1 << 20;
+/// The most buckets that a map may have. More would make every table of owners, placement check and
+/// audit large without placing keys any better.
+pub const MAX_BUCKETS: u32 = 1 << 16;
 /// The most pins that a map may have: each is a part of every CHECK constraint.
 pub const MAX_PINS: usize = 1000;
 

@@ -1,5 +1,6 @@
 //! Reports through postgres_fdw: right totals, pruning, repetition, removal without a trace.
 
+use pgshard::ErrorKind;
 use pgshard::fdw::{Change, Fdw, FdwOptions, Source, remove};
 use pgshard::local::LocalCluster;
 use tokio_postgres::Client;
@@ -265,6 +266,12 @@ async fn drift_is_shown_and_mended() {
     }
     let fdw = stage.plan().await;
     let differences = fdw.diff(&stage.reporting()).await.unwrap();
+    // What was not shown is not done.
+    let shown = &differences[1..];
+    let error = fdw.apply_planned(&stage.reporting(), shown).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Refused);
+    let still = fdw.diff(&stage.reporting()).await.unwrap();
+    assert_eq!(still, differences);
     let text: Vec<String> = differences
         .iter()
         .map(|d| format!("{} {}: {}", d.change, d.object, d.detail.join("; ")))

@@ -17,6 +17,7 @@ mod client_careless;
 mod client_commit;
 mod client_idempotency;
 mod client_lease;
+mod client_types;
 mod failover_contested;
 mod failover_diverged;
 mod failover_follow;

@@ -2,7 +2,7 @@
 
 use pgshard::id::ShardIndex;
 use pgshard::local::LocalCluster;
-use pgshard::routing::{HashFunction, Key, KeyRef, KeyType, Negative, ShardMap, sql};
+use pgshard::routing::{HashFunction, Key, KeyRef, KeyType, MAX_BUCKETS, Negative, ShardMap, sql};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -140,7 +140,7 @@ async fn every_hash_is_the_same_in_rust_and_in_sql() {
     let (_cluster, client) = server().await;
     let (uuids, bigints, texts) = (uuids(), bigints(), texts());
     let few = KEYS / 20;
-    for (buckets, count) in [(4096, KEYS), (2, few), (1 << 20, few)] {
+    for (buckets, count) in [(4096, KEYS), (2, few), (MAX_BUCKETS, few)] {
         for hash in [HashFunction::Pg, HashFunction::Xxh3] {
             same(&client, hash, KeyType::Uuid, buckets, &uuids[..count]).await;
             same(&client, hash, KeyType::BigInt, buckets, &bigints[..count]).await;
@@ -157,7 +157,7 @@ async fn every_hash_is_the_same_in_rust_and_in_sql() {
     use Negative::{Abs, Error, Floor, Unsigned};
     for negative in [Error, Abs, Floor, Unsigned] {
         same(&client, prefix(8, negative), KeyType::Uuid, 8, &uuids).await;
-        for modulus in [3, 1_000_003] {
+        for modulus in [3, 65_521] {
             same(
                 &client,
                 prefix(modulus, negative),
