@@ -151,13 +151,19 @@ pub(super) async fn commit(
 /// COMMIT, and the log position after it. Yields the number of answers before COMMIT's own.
 fn statements(transaction: &Shared, stored: Option<Stored<'_>>) -> (usize, String) {
     let nonce = transaction.nonce;
+    // A warning is all that tells of a wait for the standby that was cut short, so that it has to be
+    // sent, whatever the role, the database or the transaction itself says.
+    let leave = format!(
+        "SELECT pg_catalog.set_config('client_min_messages', 'warning', true), \
+         pgshard.leave('{nonce}')"
+    );
     let position = "COMMIT; SELECT pg_catalog.pg_current_wal_insert_lsn()";
     match stored {
-        None => (1, format!("SELECT pgshard.leave('{nonce}'); {position}")),
+        None => (1, format!("{leave}; {position}")),
         Some(Stored { key, result }) => (
             2,
             format!(
-                "SELECT pgshard.leave('{nonce}'); SELECT pgshard.ledger_leave({}, {}); {position}",
+                "{leave}; SELECT pgshard.ledger_leave({}, {}); {position}",
                 literal(key),
                 literal(result)
             ),

@@ -141,3 +141,46 @@ async fn is_never_called_committed() {
     write(&cluster, new()).await.unwrap();
     cluster.close().await;
 }
+
+/// The only sign of a COMMIT whose wait was cut short is a warning, which a session may be told not to
+/// be sent: by its role, its database, or the transaction itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn is_not_called_committed_where_warnings_are_turned_off() {
+    let local = start_spec(LocalSpec {
+        shards: 1,
+        replicas: 1,
+        synchronous: true,
+        settings: vec![("wal_sender_timeout".into(), "0".into())],
+        ..LocalSpec::default()
+    })
+    .await;
+    let config = install(&local).await;
+    let admin = superuser(&local, "s0a").await;
+    admin
+        .batch_execute("ALTER ROLE app SET client_min_messages = 'error'")
+        .await
+        .unwrap();
+    let cluster = client(config).await;
+    local.pause("s0b").await.unwrap();
+    for quiet in ["SELECT 1", "SET LOCAL client_min_messages = 'error'"] {
+        let id = CustomerId(Uuid::new_v4());
+        let write = async {
+            let session = cluster.session(&id).unwrap();
+            let closure = |tx: pgshard::Tx| async move {
+                tx.execute(quiet, &[]).await?;
+                tx.execute(INSERT, &[&id]).await
+            };
+            session.transaction(closure).await
+        };
+        let cancel = async {
+            until(&admin, WAITS).await;
+            let sql = format!("SELECT count(pg_cancel_backend(pid)) {WAITING}");
+            admin.query_one(&sql, &[]).await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(write, cancel);
+        let error = outcome.expect_err(quiet);
+        assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error:?}");
+    }
+    local.resume("s0b").await.unwrap();
+    cluster.close().await;
+}
