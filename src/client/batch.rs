@@ -1,7 +1,9 @@
 //! Many keys at once: grouped by shard, one statement a shard, results in input order.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::Row;
@@ -10,7 +12,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 use super::core::Core;
 use super::read::Read;
 use super::row::FromRow;
-use crate::error::Result;
+use crate::error::{Error, Phase, Result};
 use crate::id::ShardIndex;
 use crate::routing::Key;
 
@@ -18,20 +20,32 @@ use crate::routing::Key;
 const CONCURRENCY: usize = 16;
 
 /// Reads the rows of many keys; made by [`Cluster::batch`](super::Cluster::batch).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Batch<'a, K> {
-    pub(super) cluster: &'a Core,
-    pub(super) keys: &'a [K],
-    pub(super) configure: fn(Read<'a>) -> Read<'a>,
+    cluster: &'a Core,
+    keys: &'a [K],
+    configure: Arc<Configure<'a>>,
+}
+
+type Configure<'a> = dyn Fn(Read<'a>) -> Read<'a> + Send + Sync + 'a;
+
+impl<'a, K> Batch<'a, K> {
+    pub(super) fn new(cluster: &'a Core, keys: &'a [K]) -> Self {
+        Batch {
+            cluster,
+            keys,
+            configure: Arc::new(|read| read),
+        }
+    }
 }
 
 impl<'a, K> Batch<'a, K>
 where
     K: Key + ToSql + FromSqlOwned + Clone + Eq + Hash + Send + Sync,
 {
-    /// Sets where to read, for every shard alike.
-    pub fn reading(mut self, configure: fn(Read<'a>) -> Read<'a>) -> Self {
-        self.configure = configure;
+    /// Sets where to read, for every shard alike: `|read| read.prefer_replica().at_least(&token)`.
+    pub fn reading(mut self, configure: impl Fn(Read<'a>) -> Read<'a> + Send + Sync + 'a) -> Self {
+        self.configure = Arc::new(configure);
         self
     }
 
@@ -44,7 +58,8 @@ where
     ///
     /// # Errors
     ///
-    /// The first shard's error; a key that cannot be routed, before anything is sent.
+    /// The first shard's error; a key that cannot be routed, before anything is sent;
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for a row whose key is none of the given ones.
     pub async fn query<T: FromRow>(&self, sql: &str, key_column: &str) -> Result<Vec<Vec<T>>> {
         let mut groups: HashMap<ShardIndex, Vec<K>> = HashMap::new();
         let mut positions: HashMap<K, Vec<usize>> = HashMap::with_capacity(self.keys.len());
@@ -67,12 +82,33 @@ where
         let mut results: Vec<Vec<T>> = self.keys.iter().map(|_| Vec::new()).collect();
         for row in answers.iter().flatten() {
             let key: K = super::row::Row::from(row).get(key_column)?;
-            for &position in positions.get(&key).into_iter().flatten() {
+            let Some(places) = positions.get(&key) else {
+                return Err(not_asked_for(key_column));
+            };
+            for &position in places {
                 if let Some(rows) = results.get_mut(position) {
                     rows.push(T::from_row(&row.into())?);
                 }
             }
         }
         Ok(results)
+    }
+}
+
+/// Left out, such rows would leave the keys that were meant without any.
+#[cold]
+fn not_asked_for(key_column: &str) -> Error {
+    Error::refused(format!(
+        "a row's {key_column:?} is none of the keys that were asked for: name the column that holds \
+         the key, compare it with ANY($1), and cast it if its type pads or folds the key"
+    ))
+    .in_phase(Phase::Execute)
+}
+
+impl<K> fmt::Debug for Batch<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }

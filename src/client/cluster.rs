@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::batch::Batch;
 use super::core::Core;
+use super::deadline;
 use super::read::Read;
 use super::retry::{RetryBudget, RetryPolicy};
 use super::session::Session;
@@ -121,7 +122,7 @@ impl Cluster {
     ///
     /// The first shard's reason for having none when the time is up.
     pub async fn ready(&self, within: Duration) -> Result<()> {
-        let deadline = Instant::now() + within;
+        let deadline = deadline::after(Instant::now(), within);
         join_all(self.core.shards.iter().map(|shard| shard.primary(deadline)))
             .await
             .into_iter()
@@ -159,11 +160,7 @@ impl Cluster {
 
     /// Many keys at once: see [`Batch::query`].
     pub fn batch<'a, K>(&'a self, keys: &'a [K]) -> Batch<'a, K> {
-        Batch {
-            cluster: &self.core,
-            keys,
-            configure: |read| read,
-        }
+        Batch::new(&self.core, keys)
     }
 
     /// A handle for reading from one shard, whatever its keys.
@@ -206,7 +203,7 @@ impl Cluster {
         Ok(self
             .core
             .shard(index)
-            .wait_for(Instant::now() + within, condition)
+            .wait_for(deadline::after(Instant::now(), within), condition)
             .await)
     }
 
