@@ -92,14 +92,14 @@ pub struct FanOut<'a> {
 }
 
 impl<'a> FanOut<'a> {
-    /// Asks these shards only.
+    /// Asks these shards only, and those that are named by other calls.
     pub fn shards(mut self, shards: impl IntoIterator<Item = ShardId>) -> Self {
         let core = self.core;
         self.narrow(shards.into_iter().map(|shard| core.index(shard)));
         self
     }
 
-    /// Asks only the shards of these keys. The statement itself has to name the keys as well
+    /// Asks only the shards of these keys, and those that are named by other calls. The statement itself has to name the keys as well
     /// (`WHERE customer_id = ANY($1)`).
     pub fn keys<'k, K: Key + 'k>(mut self, keys: impl IntoIterator<Item = &'k K>) -> Self {
         let map = &self.core.config.map;
@@ -109,7 +109,8 @@ impl<'a> FanOut<'a> {
 
     fn narrow(&mut self, shards: impl Iterator<Item = Result<ShardIndex>>) {
         match shards.collect::<Result<BTreeSet<_>>>() {
-            Ok(shards) => self.shards = Some(shards),
+            // A later call must not take shards away from an earlier one: rows would be missing.
+            Ok(shards) => self.shards.get_or_insert_default().extend(shards),
             Err(error) => self.fault = self.fault.take().or(Some(error)),
         }
     }
@@ -225,7 +226,7 @@ impl<'a> FanOut<'a> {
     /// # Errors
     ///
     /// As [`stream`](Self::stream); the first shard's error, unless the answer may be
-    /// [partial](Self::partial) and some shard answered; [`Refused`](ErrorKind::Refused) if the
+    /// [partial](Self::partial) and some shard gave its own to the end; [`Refused`](ErrorKind::Refused) if the
     /// merge does not fit the columns, the shards' columns differ, or there are more than
     /// [`max_rows`](Self::max_rows) rows; [`Decode`](ErrorKind::Decode) for a row that does not fit
     /// `T`.

@@ -146,6 +146,7 @@ impl<'a> FanOutRows<'a> {
             match self.take()? {
                 Next::Row(row) if self.window.admits() => return Ok(Some(row)),
                 Next::Row(_) => continue,
+                Next::End if self.all_failed() => return Err(self.nothing()),
                 Next::End => return Ok(None),
                 Next::Wait => {}
             }
@@ -158,6 +159,7 @@ impl<'a> FanOutRows<'a> {
 
     /// Takes what is there already.
     fn take(&mut self) -> Result<Next> {
+        let all_failed = self.all_failed();
         match &mut self.open {
             None => Ok(Next::Wait),
             Some((_, Engine::Concat)) => {
@@ -211,6 +213,8 @@ impl<'a> FanOutRows<'a> {
                     ))),
                     None => Next::End,
                 }),
+                // Of nothing there is no aggregate; 0 would be one.
+                None if all_failed => Ok(Next::End),
                 None if self.slots.iter().all(|slot| slot.ended) => self.combine(),
                 None => Ok(Next::Wait),
             },
@@ -325,7 +329,13 @@ impl<'a> FanOutRows<'a> {
         run(&mut self.slots, &self.running, at);
     }
 
-    /// Why there are no columns: no shard answered.
+    /// Whether no shard is left that an answer could be of.
+    fn all_failed(&self) -> bool {
+        let mut shards = self.report.shards.iter();
+        shards.all(|shard| matches!(shard.outcome, Outcome::Failed(_)))
+    }
+
+    /// Why there is no answer: no shard gave its own.
     fn nothing(&mut self) -> Error {
         let failed = self
             .report

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::merge::Column;
-use crate::client::{Core, Read};
+use crate::client::{Core, Read, deadline};
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardIndex};
 use crate::pool::OpenRows;
@@ -84,7 +84,7 @@ impl Source<'_> {
             } => {
                 let started = Instant::now();
                 let left = self.within.saturating_sub(waited);
-                let chunk = rows.chunk(started + left).await;
+                let chunk = rows.chunk(deadline::after(started, left)).await;
                 let waited = waited + started.elapsed();
                 let kind = match chunk {
                     Ok(chunk) if chunk.is_empty() => EventKind::End,
@@ -110,7 +110,7 @@ impl Source<'_> {
     async fn open(&mut self) -> Event {
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let started = Instant::now();
-        let first = self.first(started + self.within).await;
+        let first = self.first(deadline::after(started, self.within)).await;
         let waited = started.elapsed();
         let kind = match first {
             Ok((rows, chunk)) => {

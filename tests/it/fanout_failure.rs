@@ -81,6 +81,8 @@ async fn a_shard_that_fails() {
         assert!(!answer.report.is_complete());
     }
 
+    every_shard_fails_midway(&local, &cluster).await;
+
     // Dead.
     local.kill("s1a").await.unwrap();
     check(&cluster, merges(), s1).await;
@@ -153,5 +155,33 @@ async fn settle(cluster: &Cluster) {
             Ok(_) => return,
             Err(error) => assert!(started.elapsed() < Duration::from_secs(20), "{error}"),
         }
+    }
+}
+
+/// There is nothing that an aggregate could be of, and 0 is not it.
+async fn every_shard_fails_midway(local: &pgshard::local::LocalCluster, cluster: &Cluster) {
+    for shard in local.shards() {
+        let session = owner(local, shard.primary().id().as_str()).await;
+        session
+            .batch_execute(
+                "CREATE VIEW f.late AS
+                 SELECT 1 / (CASE WHEN i = 900 THEN 0 ELSE 1 END)::bigint AS n
+                 FROM generate_series(1, 1000) i; GRANT SELECT ON f.late TO app",
+            )
+            .await
+            .unwrap();
+    }
+    let merges: [(&str, Merge); 2] = [
+        ("SELECT n FROM f.late", Aggregate::new().count("n").into()),
+        ("SELECT n FROM f.late", Merge::concat()),
+    ];
+    for (sql, merge) in merges {
+        let answer = cluster
+            .fan_out(sql, &[], merge)
+            .partial()
+            .query::<(i64,)>()
+            .await;
+        let error = answer.expect_err(sql);
+        assert_eq!(error.sqlstate().unwrap().as_str(), "22012");
     }
 }

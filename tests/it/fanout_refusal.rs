@@ -136,5 +136,13 @@ async fn no_wrong_answers() {
     let keyed = all().keys([&id, &id]).query::<(i32,)>().await.unwrap();
     assert_eq!(keyed.report.shards[0].shard, home);
     assert_eq!(keyed.rows.len(), 1);
+    // Named twice is named once more, or rows of the first would be missing.
+    let both = all().shards(["s1".parse().unwrap()]).keys([&id]);
+    let elsewhere = (0..).map(Uuid::from_u128).find(|id| {
+        let shard = cluster.session(id).unwrap().shard();
+        shard != home
+    });
+    let both = both.keys([&elsewhere.unwrap()]).query::<(i32,)>().await;
+    assert_eq!(both.unwrap().report.shards.len(), 2);
     cluster.close().await;
 }

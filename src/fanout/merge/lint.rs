@@ -13,8 +13,15 @@ impl Merge {
     pub(crate) fn lint(&self, sql: &str) -> Result<()> {
         let aggregate = matches!(self.kind, Kind::Aggregate(_));
         let words = words(sql);
+        // The open parentheses: their depth, and whether a query of its own is in them.
+        let mut open: Vec<(usize, bool)> = Vec::new();
         for (i, word) in words.iter().enumerate() {
             let next = words.get(i + 1);
+            open.retain(|(depth, _)| *depth < word.depth);
+            if word.text == "(" {
+                open.push((word.depth, next.is_some_and(starts_a_query)));
+            }
+            let outermost = !open.iter().any(|(_, query)| *query);
             let called = next.is_some_and(|next| next.text == "(");
             let why = match word.text.as_str() {
                 "offset" if word.depth == 0 => {
@@ -29,6 +36,15 @@ impl Merge {
                     "LIMIT would cut groups before they are complete: take it out, and declare \
                      .limit(n) on the merge"
                 }
+                "limit" | "fetch"
+                    if word.depth == 0
+                        && self.limit.is_none()
+                        && matches!(self.kind, Kind::Ordered(_))
+                        && word.number().is_some() =>
+                {
+                    "each shard stops at its own LIMIT, and behind the first of them to do so rows \
+                     would be missing: declare .limit(n) on the merge as well"
+                }
                 "limit" | "fetch" if word.depth == 0 && self.needs_more_than(word) => {
                     return Err(refused(format!(
                         "{} gives the merge fewer rows of each shard than its limit and offset \
@@ -40,7 +56,7 @@ impl Merge {
                     "an aggregate over DISTINCT values does not add up over shards: the same value \
                      may be on several; select the distinct values themselves"
                 }
-                name if aggregate && called && word.depth == 0 && is_holistic(name) => {
+                name if aggregate && called && outermost && is_holistic(name) => {
                     return Err(refused(format!(
                         "{name}(…) of all rows does not follow from that of the shards: for an \
                          average select sum(x) and count(x), declare them, and divide"
@@ -81,6 +97,11 @@ fn is_holistic(name: &str) -> bool {
         .any(|start| name.starts_with(start))
 }
 
+/// Whether a subquery begins with the word.
+fn starts_a_query(word: &Word<'_>) -> bool {
+    matches!(word.text.as_str(), "select" | "with" | "values" | "table")
+}
+
 /// Whether the word is the parenthesis of a function's arguments.
 fn is_open(words: &[Word<'_>], at: usize) -> bool {
     words.get(at).is_some_and(|word| word.text == "(")
@@ -96,13 +117,17 @@ struct Word<'a> {
 }
 
 impl Word<'_> {
-    /// The number of `LIMIT n` and `FETCH FIRST n ROWS`, if it is one and no more than that.
+    /// The number of `LIMIT n`, `FETCH FIRST n ROWS` and `FETCH FIRST ROW`, if it is one and no more
+    /// than that.
     fn number(&self) -> Option<u64> {
         let mut words = self.after.split([' ', '\t', '\r', '\n', ';']);
         let mut next = || words.find(|word| !word.is_empty());
         let mut number = next()?;
         if self.text == "fetch" {
             number = next()?;
+            if number.eq_ignore_ascii_case("row") || number.eq_ignore_ascii_case("rows") {
+                return Some(1);
+            }
         }
         let operator = |word: &str| !word.starts_with(|c: char| c.is_alphabetic() || c == '-');
         if next().is_some_and(operator) {
@@ -237,6 +262,11 @@ mod tests {
             ("SELECT Avg (b) FROM t", "sum(x) and count(x)"),
             ("SELECT stddev_samp(b) AS s FROM t", "sum(x) and count(x)"),
             ("SELECT sum(b) FROM t OFFSET 3", "OFFSET"),
+            ("SELECT round(avg(b), 2) AS s FROM t", "sum(x) and count(x)"),
+            (
+                "SELECT coalesce((stddev(b)), 0) AS s FROM t",
+                "sum(x) and count(x)",
+            ),
         ] {
             let error = aggregate(sql).unwrap_or_else(|| panic!("{sql}"));
             assert!(error.contains(why), "{sql}: {error}");
@@ -252,6 +282,7 @@ mod tests {
             "SELECT sum(a) FROM t WHERE c = $x$ having $$ limit $x$ AND d = E'\\' having'",
             "SELECT sum(a) AS limits, max(average) FROM t",
             "SELECT sum(x) FROM (SELECT avg(y) AS x FROM t GROUP BY customer_id) s",
+            "SELECT count(*) FROM t WHERE (b > (SELECT round(avg(y)) FROM u)) AND (c)",
         ] {
             assert_eq!(aggregate(sql), None, "{sql}");
         }
@@ -293,6 +324,10 @@ mod tests {
             "SELECT a FROM t ORDER BY a FETCH FIRST 10 ROWS ONLY"
         ));
         assert!(refused("SELECT a FROM t ORDER BY a LIMIT 10; -- a page"));
+        assert!(refused("SELECT a FROM t ORDER BY a FETCH FIRST ROW ONLY"));
+        assert!(refused("SELECT a FROM t ORDER BY a FETCH NEXT ROW ONLY"));
+        // Behind the first ten the answer would have gaps.
+        assert!(Merge::ordered([SortKey::asc("a")]).lint(sql).is_err());
         for right in [
             "SELECT a FROM t ORDER BY a LIMIT 100",
             "SELECT a FROM t ORDER BY a LIMIT $1",
