@@ -14,6 +14,7 @@ mod cluster;
 mod commit;
 mod control;
 mod core;
+pub(crate) mod deadline;
 mod idempotent;
 mod ledger;
 mod one_row;

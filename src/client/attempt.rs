@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::commit::{Outcome, Stored, commit};
+use super::deadline;
 use super::ledger::Ledger;
 use super::retry::Retry;
 use super::token::{Mark, Token};
@@ -27,7 +28,7 @@ impl<'a> Attempt<'a> {
     pub(super) fn new(write: &'a Write<'a>) -> Self {
         Attempt {
             write,
-            deadline: Instant::now() + write.within,
+            deadline: deadline::after(Instant::now(), write.within),
         }
     }
 
@@ -70,9 +71,10 @@ impl<'a> Attempt<'a> {
             sql.push_str("; ");
             sql.push_str(&ledger.enter_sql());
         }
-        let deadline = self
-            .deadline
-            .min(Instant::now() + cluster.config.timeouts.statement);
+        let deadline = self.deadline.min(deadline::after(
+            Instant::now(),
+            cluster.config.timeouts.statement,
+        ));
         let asked = Instant::now();
         lease.link().set_in_transaction(true);
         let answers = match lease.simple(&sql, Phase::Begin, deadline).await {

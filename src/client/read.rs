@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::core::Core;
+use super::deadline;
 use super::one_row;
 use super::retry::Retry;
 use super::row::FromRow;
@@ -172,7 +173,8 @@ impl<'a> Read<'a> {
     /// As [`query`](Self::query).
     pub async fn lease(self) -> Result<Lease> {
         let now = Instant::now();
-        self.lease_until(now, now + self.within).await
+        self.lease_until(now, deadline::after(now, self.within))
+            .await
     }
 
     pub(crate) async fn lease_until(&self, now: Instant, deadline: Instant) -> Result<Lease> {
@@ -180,7 +182,7 @@ impl<'a> Read<'a> {
             return Err(Error::refused("the token belongs to another cluster"));
         }
         let shard = self.cluster.shard(self.shard);
-        let deadline = deadline.min(now + self.cluster.config.timeouts.primary);
+        let deadline = deadline.min(deadline::after(now, self.cluster.config.timeouts.primary));
         if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
             return shard.lease_primary(Access::Read, deadline).await;
         }
@@ -195,7 +197,17 @@ impl<'a> Read<'a> {
         };
         if topology::holds(&shard.view(), floor) {
             let lease = shard.lease_read(unproven, deadline).await?;
-            if lease.epoch().is_some() || Box::pin(self.replays(&lease, floor, deadline)).await? {
+            let proven = match lease.epoch() {
+                // It may be another primary than the one that was looked at: the read may have waited
+                // for one.
+                Some(epoch) => {
+                    let view = shard.view();
+                    view.primary.is_some_and(|(_, now)| now == epoch)
+                        && topology::holds(&view, floor)
+                }
+                None => Box::pin(self.replays(&lease, floor, deadline)).await?,
+            };
+            if proven {
                 return Ok(lease);
             }
         }
@@ -264,7 +276,7 @@ struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     fn first(read: &'a Read<'a>) -> Self {
         let now = Instant::now();
-        let deadline = now + read.within;
+        let deadline = deadline::after(now, read.within);
         Attempt {
             read,
             retry: read.cluster.retry(read.shard, deadline),

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::row::FromRow;
-use super::{control, one_row};
+use super::{control, deadline, one_row};
 use crate::error::{Error, Label, Phase, Result};
 use crate::pool::{FirstRow, Lease};
 use crate::routing::Location;
@@ -116,7 +116,8 @@ impl Shared {
 
     /// The deadline of a statement that starts now.
     pub(super) fn statement_deadline(&self) -> Instant {
-        self.deadline.min(Instant::now() + self.statement_timeout)
+        self.deadline
+            .min(deadline::after(Instant::now(), self.statement_timeout))
     }
 
     fn usable(&self) -> Result<()> {

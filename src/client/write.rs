@@ -65,7 +65,7 @@ impl<'a> Write<'a> {
             location,
             digest,
             isolation: Isolation::default(),
-            within: timeouts.primary + timeouts.statement,
+            within: timeouts.primary.saturating_add(timeouts.statement),
         }
     }
 

@@ -32,7 +32,35 @@ async fn a_careless_service_loses_nothing() {
     a_key_of_another_customer_is_refused(&cluster).await;
     writes_earn_their_retries(&cluster).await;
     a_thousand_sessions_share_four_connections(&cluster, &admin).await;
+    no_limit_is_no_mistake(&cluster).await;
     after_close_everything_is_refused(&cluster).await;
+}
+
+/// The longest time that there is, added to the present one, is no time at all.
+async fn no_limit_is_no_mistake(cluster: &Cluster) {
+    let id = CustomerId(Uuid::new_v4());
+    let session = cluster.session(&id).unwrap();
+    cluster.ready(Duration::MAX).await.unwrap();
+    let (one,): (i32,) = session
+        .read()
+        .within(Duration::MAX)
+        .query_one("SELECT 1", &[])
+        .await
+        .unwrap();
+    assert_eq!(one, 1);
+    session
+        .write()
+        .within(Duration::MAX)
+        .run(|tx| async move { tx.execute(INSERT, &[&id]).await })
+        .await
+        .unwrap();
+    let answer = cluster
+        .fan_out("SELECT 1::bigint", &[], pgshard::fanout::Merge::concat())
+        .within(Duration::MAX)
+        .query::<(i64,)>()
+        .await
+        .unwrap();
+    assert_eq!(answer.rows, [(1,)]);
 }
 
 async fn count(admin: &tokio_postgres::Client) -> i64 {

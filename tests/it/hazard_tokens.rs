@@ -133,3 +133,57 @@ async fn are_kept_or_refused() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     cluster.close().await;
 }
+
+/// A read that began while there was no primary must not take the next one for the one that its
+/// token was of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hold_for_reads_that_wait_for_a_failover() {
+    let (local, config) = installed(1, 1).await;
+    let shard = config.shards[0].id;
+    let cluster = client(config).await;
+    let admin = superuser(&local, "s0a").await;
+    admin
+        .batch_execute("ALTER ROLE replicator NOLOGIN; SELECT pg_switch_wal()")
+        .await
+        .unwrap();
+    admin
+        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        .await
+        .unwrap();
+    until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
+    let id = CustomerId(Uuid::new_v4());
+    let lost = write(&cluster, id).await;
+    let within = Duration::from_secs(30);
+    local.kill("s0a").await.unwrap();
+    let gone = cluster.wait_for(shard, within, |view| view.primary.is_none());
+    assert!(gone.await.unwrap());
+    let preferences = [
+        ReadPreference::PreferReplica,
+        ReadPreference::Nearest,
+        ReadPreference::Primary,
+    ];
+    let reads = preferences.map(|preference| {
+        let (cluster, lost) = (cluster.clone(), lost.clone());
+        tokio::spawn(async move {
+            let read = cluster.session(&id)?.read().preference(preference);
+            let sql = "SELECT count(*) FROM customers WHERE customer_id = $1";
+            // The replica is behind: the read waits for a primary.
+            read.at_least(&lost)
+                .max_lag(0)
+                .within(Duration::from_secs(20))
+                .query_one::<(i64,)>(sql, &[&id])
+                .await
+        })
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    local.promote("s0b").await.unwrap();
+    for (read, preference) in reads.into_iter().zip(preferences) {
+        let error = read.await.unwrap().unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Refused,
+            "{preference:?}: {error:?}"
+        );
+    }
+    cluster.close().await;
+}
