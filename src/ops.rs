@@ -1,8 +1,10 @@
 //! What operators do to a cluster, each only when asked.
 //!
 //! [`install`] creates and upgrades the schema `pgshard` on every shard. Nothing else in the library
-//! issues DDL, and nothing calls it but the operator's own code or `shardctl`.
+//! issues DDL, and nothing calls it but the operator's own code or `shardctl`. [`ledger`] deletes old
+//! idempotency keys.
 
 pub mod install;
+pub mod ledger;
 
 pub use crate::direct::Credentials;

@@ -5,6 +5,8 @@ mod cli_config;
 #[cfg(feature = "cli")]
 mod cli_demo;
 #[cfg(feature = "cli")]
+mod cli_ledger;
+#[cfg(feature = "cli")]
 mod cli_log;
 #[cfg(feature = "cli")]
 mod cli_operate;

@@ -16,6 +16,7 @@ mod failure;
 mod fdw;
 mod init;
 mod install;
+mod ledger;
 mod locate;
 mod logging;
 mod progress;
@@ -89,6 +90,7 @@ enum Command {
     Init(init::Init),
     Config(config::Config),
     Install(install::Install),
+    Ledger(ledger::Ledger),
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
@@ -107,6 +109,7 @@ impl Command {
             Command::Completions(command) => command.run(context),
             Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
+            Command::Ledger(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
             Command::Dev(command) => command.run(context).await,

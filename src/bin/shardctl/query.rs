@@ -105,7 +105,7 @@ impl From<Preference> for ReadPreference {
     }
 }
 
-fn shard_id(text: &str) -> Result<ShardId, String> {
+pub(crate) fn shard_id(text: &str) -> Result<ShardId, String> {
     ShardId::new(text).map_err(|error| error.to_string())
 }
 
