@@ -1,11 +1,12 @@
 //! An honest COMMIT: committed, not committed, or not known. Never a guess.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::tx::Shared;
@@ -125,25 +126,66 @@ pub(super) async fn commit(
     }
     let (before_commit, sql) = statements(transaction, stored);
     let (publish, outcome) = watch::channel(None);
-    let task = tokio::spawn({
+    let (tell, told) = oneshot::channel();
+    tokio::spawn({
         let transaction = Arc::clone(transaction);
         async move {
-            let outcome = exchange(&transaction, &sql, before_commit).await;
+            let (outcome, caller) = {
+                let mut exchange = pin!(exchange(&transaction, &sql, before_commit));
+                match tokio::time::timeout(wait, &mut exchange).await {
+                    Ok(outcome) => (outcome, Some(tell)),
+                    Err(_) => {
+                        let _held = Held::count(&transaction);
+                        // Whether or not the caller is still there.
+                        let _ = tell.send(Heard::Nothing);
+                        (exchange.await, None)
+                    }
+                }
+            };
+            // Whoever hears of the outcome finds the connection free.
+            drop(transaction);
             publish.send_replace(Some(match &outcome {
                 Outcome::Committed { .. } => CommitOutcome::Committed,
                 Outcome::Aborted(_) => CommitOutcome::Aborted,
                 Outcome::Unknown(_) => CommitOutcome::Unknown,
             }));
-            outcome
+            if let Some(caller) = caller {
+                let _ = caller.send(Heard::Outcome(outcome));
+            }
         }
     });
-    match tokio::time::timeout(wait, task).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Outcome::Unknown(unknown(transaction, "the runtime is shutting down")),
-        Err(_) => Outcome::Unknown(
+    match told.await {
+        Ok(Heard::Outcome(outcome)) => outcome,
+        Ok(Heard::Nothing) => Outcome::Unknown(
             unknown(transaction, "no answer to COMMIT within timeouts.commit")
                 .with_source(StillWaiting(PendingCommit { outcome })),
         ),
+        Err(_) => Outcome::Unknown(unknown(transaction, "the runtime is shutting down")),
+    }
+}
+
+/// What a caller hears from the task that commits.
+enum Heard {
+    Outcome(Outcome),
+    /// The wait is over.
+    Nothing,
+}
+
+/// Counts a COMMIT that nobody waits for and that holds a connection, until it ends.
+struct Held(metrics::Gauge);
+
+impl Held {
+    fn count(transaction: &Shared) -> Option<Held> {
+        let shard = transaction.lease.shard()?.to_string();
+        let held = Held(metrics::gauge!(crate::observe::COMMITS_HELD, "shard" => shard));
+        held.0.increment(1);
+        Some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 

@@ -41,6 +41,7 @@ mod hazard_black_hole;
 mod hazard_broken_connection;
 mod hazard_close;
 mod hazard_commit_caller_gone;
+mod hazard_commit_held;
 mod hazard_commit_resolved;
 mod hazard_commit_unanswered;
 mod hazard_commit_unreplicated;
