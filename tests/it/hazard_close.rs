@@ -1,5 +1,5 @@
 //! Closing a client: whoever waits gets an error at once, and no session stays behind on a server
-//! (facts, section 7: `Object::take` and drop without a cancel leaves the query running; deadpool:
+//! (`Object::take` and drop without a cancel leaves the query running; deadpool:
 //! `close()` neither waits for nor interrupts what is lent).
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! "At least what I wrote": a replica that is behind is not taken for one that is not, and a token of
 //! a write that a failover lost is refused. A (timeline, position) pair would be "satisfied" there:
-//! two replicas promoted separately carry the same timeline (facts, section 7).
+//! two replicas promoted separately carry the same timeline.
 
 use std::time::{Duration, Instant};
 
+use pgshard::local::LocalCluster;
 use pgshard::{Cluster, CustomerId, ErrorKind, Label, ReadPreference, Token};
 use uuid::Uuid;
 
@@ -29,6 +30,20 @@ async fn read(
         .query_one(sql, &[&id])
         .await?;
     Ok(count)
+}
+
+/// No replica of `s0a` is sent anything from now on.
+async fn cut_off_replicas(local: &LocalCluster) {
+    let admin = superuser(local, "s0a").await;
+    admin
+        .batch_execute("ALTER ROLE replicator NOLOGIN; SELECT pg_switch_wal()")
+        .await
+        .unwrap();
+    admin
+        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+        .await
+        .unwrap();
+    until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,16 +100,7 @@ async fn are_kept_or_refused() {
     let kept = (id, token);
 
     // The replicas are cut off, one more write is acknowledged, and its primary dies.
-    let admin = superuser(&local, "s0a").await;
-    admin
-        .batch_execute("ALTER ROLE replicator NOLOGIN; SELECT pg_switch_wal()")
-        .await
-        .unwrap();
-    admin
-        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-        .await
-        .unwrap();
-    until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
+    cut_off_replicas(&local).await;
     let id = CustomerId(Uuid::new_v4());
     let lost = write(&cluster, id).await;
     local.kill("s0a").await.unwrap();
@@ -141,16 +147,7 @@ async fn hold_for_reads_that_wait_for_a_failover() {
     let (local, config) = installed(1, 1).await;
     let shard = config.shards[0].id;
     let cluster = client(config).await;
-    let admin = superuser(&local, "s0a").await;
-    admin
-        .batch_execute("ALTER ROLE replicator NOLOGIN; SELECT pg_switch_wal()")
-        .await
-        .unwrap();
-    admin
-        .batch_execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-        .await
-        .unwrap();
-    until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
+    cut_off_replicas(&local).await;
     let id = CustomerId(Uuid::new_v4());
     let lost = write(&cluster, id).await;
     let within = Duration::from_secs(30);

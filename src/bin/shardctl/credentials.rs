@@ -1,6 +1,6 @@
 //! Passwords of operators' roles: from the environment or a file, never from an argument.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pgshard::ErrorKind;
 use pgshard::error::Phase;
@@ -8,6 +8,29 @@ use pgshard::ops::Credentials;
 use secrecy::SecretString;
 
 use crate::exit::Usage;
+
+/// The role that changes what is in the databases, as arguments.
+#[derive(clap::Args)]
+pub(crate) struct DdlRole {
+    /// The role that owns the schema pgshard.
+    #[arg(long, value_name = "ROLE")]
+    ddl_user: String,
+
+    /// A file with that role's password on one line, readable by you only.
+    #[arg(long, value_name = "FILE")]
+    ddl_password_file: Option<PathBuf>,
+}
+
+impl DdlRole {
+    pub(crate) fn login(&self) -> anyhow::Result<Login> {
+        Login::new(
+            self.ddl_user.clone(),
+            "--ddl-password-file",
+            self.ddl_password_file.as_deref(),
+            "PGSHARD_DDL_PASSWORD",
+        )
+    }
+}
 
 /// A role, its password, and where that was found.
 pub(crate) struct Login {

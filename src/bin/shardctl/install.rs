@@ -1,6 +1,5 @@
 //! `shardctl install`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use pgshard::ops::install::{self as library, InstallOptions, ShardPlan};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::confirm;
 use crate::context::Context;
-use crate::credentials::Login;
+use crate::credentials::DdlRole;
 use crate::exit::Exit;
 use crate::render::{Output, Report};
 
@@ -31,13 +30,8 @@ Examples:
 Columns: shard, node, version (of the schema that was found), action, status (planned, done), sql
 (with --output json or csv). With --verify: shard, node, problem; exit code 1 if there are any.")]
 pub(crate) struct Install {
-    /// The role that owns the schema.
-    #[arg(long, value_name = "ROLE")]
-    ddl_user: String,
-
-    /// A file with the DDL role's password on one line, readable by you only.
-    #[arg(long, value_name = "FILE")]
-    ddl_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    role: DdlRole,
 
     /// Show what would be done, and the SQL; change nothing.
     #[arg(long, conflicts_with = "yes")]
@@ -70,12 +64,7 @@ pub(crate) struct Install {
 impl Install {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = context.load()?;
-        let login = Login::new(
-            self.ddl_user.clone(),
-            "--ddl-password-file",
-            self.ddl_password_file.as_deref(),
-            "PGSHARD_DDL_PASSWORD",
-        )?;
+        let login = self.role.login()?;
         if self.verify {
             let findings = library::verify(&config, login.role())
                 .await

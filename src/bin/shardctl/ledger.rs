@@ -1,7 +1,5 @@
 //! `shardctl ledger`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use pgshard::Config;
 use pgshard::id::ShardId;
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::confirm;
 use crate::context::Context;
-use crate::credentials::Login;
+use crate::credentials::{DdlRole, Login};
 use crate::exit::Exit;
 use crate::failure;
 use crate::render::{Output, Report};
@@ -45,13 +43,8 @@ Columns: shard, node, kept_days (how long rows are kept), rows, status (planned,
 With --yes, a shard that fails does not keep the others from being purged; the exit code is that of
 the first failure.")]
 struct Purge {
-    /// The role that owns the schema.
-    #[arg(long, value_name = "ROLE")]
-    ddl_user: String,
-
-    /// A file with that role's password on one line, readable by you only.
-    #[arg(long, value_name = "FILE")]
-    ddl_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    role: DdlRole,
 
     /// Purge these shards only.
     #[arg(long, value_name = "SHARD", value_delimiter = ',', value_parser = crate::query::shard_id)]
@@ -81,12 +74,7 @@ impl Ledger {
 impl Purge {
     async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = context.load()?;
-        let login = Login::new(
-            self.ddl_user.clone(),
-            "--ddl-password-file",
-            self.ddl_password_file.as_deref(),
-            "PGSHARD_DDL_PASSWORD",
-        )?;
+        let login = self.role.login()?;
         let mut options = PurgeOptions::new(login.role().clone());
         options.batch = self.batch;
         let shards = if self.shard.is_empty() {
