@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Access;
@@ -29,7 +30,7 @@ impl managed::Manager for Manager {
 
     async fn create(&self) -> Result<Box<Connection>, Error> {
         // Boxed, so that who finds an idle connection does not carry the room for making one.
-        Box::pin(self.connect()).await.map(Box::new)
+        Box::pin(self.connect_or_take()).await
     }
 
     async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Error> {
@@ -50,9 +51,49 @@ impl managed::Manager for Manager {
 }
 
 impl Manager {
+    /// Makes a connection in a task of its own. Its caller may be gone before it is there; it is then
+    /// for the next one. Callers that wait for less long than a connection takes would otherwise
+    /// begin one after the other, and none would ever be served.
+    async fn connect_or_take(&self) -> Result<Box<Connection>> {
+        let maker = Manager {
+            node: Arc::clone(&self.node),
+            ..*self
+        };
+        let (mut caller, made) = oneshot::channel();
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let turn = maker.node.connecting.acquire();
+            let _turn = tokio::select! {
+                biased;
+                () = caller.closed() => return,
+                turn = turn => turn,
+            };
+            let outcome = match maker.take_spare() {
+                Some(spare) => Ok(spare),
+                None => maker.connect().await.map(Box::new),
+            };
+            if let Err(Ok(unwanted)) = caller.send(outcome) {
+                maker.node.keep(unwanted);
+            }
+        });
+        made.await.unwrap_or_else(|_| {
+            Err(self.node.connector.locate(
+                Error::new(ErrorKind::Unavailable, "the runtime is shutting down")
+                    .with_label(Label::NOT_SENT)
+                    .in_phase(Phase::Connect),
+            ))
+        })
+    }
+
+    /// A connection that was made for a caller who is gone.
+    fn take_spare(&self) -> Option<Box<Connection>> {
+        let usable = |spare: &Connection| self.is_usable(spare, spare.link.age());
+        self.node
+            .take_spares(self.access)
+            .find(|spare| usable(spare))
+    }
+
     async fn connect(&self) -> Result<Connection> {
-        // The semaphore is never closed.
-        let _turn = self.node.connecting.acquire().await;
         let generation = self.node.generation();
         let connection = self
             .node

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
-use super::link::Link;
+use super::link::{Connection, Link};
 use super::manager::Manager;
 use super::until::until;
 use super::{Access, Connector};
@@ -35,6 +35,8 @@ pub(super) struct NodeShared {
     pub(super) identity: Identity,
     generation: AtomicU64,
     links: Mutex<Vec<Weak<Link>>>,
+    /// Connections that were made for callers who are gone, [`CONNECTING`] at most.
+    spares: Mutex<Vec<Box<Connection>>>,
 }
 
 /// The pools of one node.
@@ -71,6 +73,31 @@ impl NodeShared {
         links.push(Arc::downgrade(link));
     }
 
+    /// Keeps a connection for the next caller who would make one.
+    pub(super) fn keep(&self, connection: Box<Connection>) {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        spares.truncate(CONNECTING - 1);
+        spares.push(connection);
+    }
+
+    /// Takes out the spare connections of a kind.
+    pub(super) fn take_spares(
+        &self,
+        access: Access,
+    ) -> impl Iterator<Item = Box<Connection>> + use<> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = |spare: &mut Box<Connection>| spare.link.access == access;
+        let taken: Vec<_> = spares.extract_if(.., of_kind).collect();
+        taken.into_iter()
+    }
+
+    /// Closes the spare connections.
+    fn drop_spares(&self) {
+        let spares =
+            std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(spares);
+    }
+
     /// Keeps connections from being lent again that were last lent so long ago.
     pub(super) fn taint_idle(&self, time: Duration) {
         for link in self.links() {
@@ -96,6 +123,7 @@ impl NodePool {
             identity: Identity::new(config),
             generation: AtomicU64::new(1),
             links: Mutex::new(Vec::new()),
+            spares: Mutex::new(Vec::new()),
         });
         let pool = |access| {
             let manager = Manager {
@@ -228,6 +256,7 @@ impl NodePool {
         for pool in [&self.read, &self.write] {
             pool.retain(|_, _| false);
         }
+        self.shared.drop_spares();
         for link in self.shared.links() {
             if interrupt {
                 link.interrupt()

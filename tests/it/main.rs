@@ -45,6 +45,7 @@ mod hazard_commit_held;
 mod hazard_commit_resolved;
 mod hazard_commit_unanswered;
 mod hazard_commit_unreplicated;
+mod hazard_impatient;
 mod hazard_pool_bounds;
 mod hazard_raw_copy;
 mod hazard_secrets;
