@@ -79,7 +79,7 @@ impl IdempotentWrite<'_> {
         let value = attempt
             .body(&transaction, closure(transaction.handle()))
             .await?;
-        let result = self.ledger.write(&value)?;
+        let result = self.ledger.write::<T>(&value)?;
         let stored = Stored {
             key: self.ledger.key(),
             result: &result,

@@ -155,8 +155,8 @@ impl Ledger {
         )
     }
 
-    /// A result, as it is stored.
-    pub(super) fn write<T: Serialize>(&self, value: &T) -> Result<String> {
+    /// A result, as it is stored: only one that can be read again.
+    pub(super) fn write<T: Serialize + DeserializeOwned>(&self, value: &T) -> Result<String> {
         let text = serde_json::to_string(value)
             .map_err(|e| invalid("the result cannot be written as JSON").with_source(e))?;
         if text.len() > LONGEST_RESULT {
@@ -164,6 +164,13 @@ impl Ledger {
                 "the result is longer than 64 KiB: return less from the closure, an id say",
             ));
         }
+        serde_json::from_str::<T>(&text).map_err(|e| {
+            invalid(
+                "the result would not be read from its own JSON, so that a repeated request could not \
+                 be answered (NaN is such a value): nothing was committed",
+            )
+            .with_source(e)
+        })?;
         Ok(text)
     }
 

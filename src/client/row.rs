@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use tokio_postgres::types::{FromSqlOwned, Type, WrongType};
+use tokio_postgres::types::{FromSqlOwned, Type, WasNull, WrongType};
 
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::fanout::merge::{Column, OwnedRow};
@@ -94,6 +94,12 @@ impl<'a> Row<'a> {
         let cause = error
             .source()
             .map_or_else(|| error.to_string(), ToString::to_string);
+        let cause = match error.source().unwrap_or(&*error) {
+            null if null.is::<WasNull>() => {
+                "it is NULL: read it as an Option, or use coalesce()".to_owned()
+            }
+            _ => cause,
+        };
         Error::new(
             ErrorKind::Decode,
             format!(

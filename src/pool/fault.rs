@@ -129,7 +129,8 @@ impl Fault {
             .hint(Hint::WrongIdentity),
             Meaning::NonceLost => Fault::new(
                 ErrorKind::TransactionControl,
-                "the transaction was ended inside its closure; what it did before may be durable",
+                "the transaction was ended inside its closure; what it did before may be durable: look \
+                 before you repeat it (in pg_prepared_xacts too, if it was prepared)",
             )
             .label(Label::OUTCOME_UNKNOWN),
             Meaning::KeyAborted => {
@@ -179,7 +180,12 @@ impl Fault {
             return fault;
         }
         let text = error.to_string();
-        let conversion = ["error serializing parameter", "error deserializing column"];
+        let conversion = [
+            "error serializing parameter",
+            "error deserializing column",
+            // NUL in the statement's text. Nothing was sent.
+            "error encoding message",
+        ];
         if conversion.iter().any(|start| text.starts_with(start)) || text.contains("parameters but")
         {
             let detail = error
@@ -229,6 +235,20 @@ impl Fault {
     fn hint(mut self, hint: Hint) -> Self {
         self.hint = Some(hint);
         self
+    }
+}
+
+/// For what is done with the driver's own client: with `?` in a transaction's closure, what can be
+/// tried again is. Without an answer of the server nothing is, for what was sent is not known.
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let answered = error.as_db_error().is_some();
+        let error = Fault::of(error, Phase::Execute).into_error();
+        if answered {
+            error
+        } else {
+            error.without_label(Label::RETRYABLE)
+        }
     }
 }
 

@@ -33,6 +33,7 @@ async fn a_careless_service_loses_nothing() {
     writes_earn_their_retries(&cluster).await;
     a_thousand_sessions_share_four_connections(&cluster, &admin).await;
     no_limit_is_no_mistake(&cluster).await;
+    what_the_drivers_client_meets_is_tried_again(&cluster).await;
     after_close_everything_is_refused(&cluster).await;
 }
 
@@ -214,4 +215,20 @@ async fn after_close_everything_is_refused(cluster: &Cluster) {
         .await;
     assert_eq!(write.unwrap_err().kind(), ErrorKind::Unavailable);
     cluster.close().await;
+}
+
+/// Its errors are passed on with `?`.
+async fn what_the_drivers_client_meets_is_tried_again(cluster: &Cluster) {
+    let attempts = AtomicUsize::new(0);
+    let session = cluster.session(&CustomerId(Uuid::new_v4())).unwrap();
+    let done = session.transaction(|tx| {
+        let first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            let sql = if first { FAIL } else { "SELECT 1" };
+            tx.raw()?.batch_execute(sql).await?;
+            Ok(())
+        }
+    });
+    done.await.unwrap();
+    assert_eq!(attempts.load(Ordering::Relaxed), 2);
 }

@@ -48,6 +48,17 @@ async fn once_at_most() {
     assert_eq!(other.kind(), ErrorKind::Idempotency);
     assert!(!other.has(Label::KEY_GIVEN_UP));
 
+    // JSON has no NaN: the answer to a repeated request would be an error.
+    let unreadable = session
+        .write()
+        .idempotent(&IdempotencyKey::generate(), "rate")
+        .unwrap()
+        .run(|_| async { Ok(f64::NAN) })
+        .await
+        .unwrap_err();
+    assert_eq!(unreadable.kind(), ErrorKind::Idempotency);
+    assert!(!unreadable.has(Label::OUTCOME_UNKNOWN), "{unreadable:?}");
+
     let week = Duration::from_secs(8 * 24 * 3600);
     let old = IdempotencyKey::issued("old", SystemTime::now() - week).unwrap();
     assert_eq!(
