@@ -69,11 +69,11 @@ impl Manager {
                 turn = turn => turn,
             };
             let outcome = match maker.take_spare() {
-                Some(spare) => Ok(spare),
+                Some(spare) => Ok(Box::new(spare)),
                 None => maker.connect().await.map(Box::new),
             };
             if let Err(Ok(unwanted)) = caller.send(outcome) {
-                maker.node.keep(unwanted);
+                maker.node.keep(*unwanted);
             }
         });
         made.await.unwrap_or_else(|_| {
@@ -86,7 +86,7 @@ impl Manager {
     }
 
     /// A connection that was made for a caller who is gone.
-    fn take_spare(&self) -> Option<Box<Connection>> {
+    fn take_spare(&self) -> Option<Connection> {
         let usable = |spare: &Connection| self.is_usable(spare, spare.link.age());
         self.node
             .take_spares(self.access)

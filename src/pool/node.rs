@@ -36,7 +36,7 @@ pub(super) struct NodeShared {
     generation: AtomicU64,
     links: Mutex<Vec<Weak<Link>>>,
     /// Connections that were made for callers who are gone, [`CONNECTING`] at most.
-    spares: Mutex<Vec<Box<Connection>>>,
+    spares: Mutex<Vec<Connection>>,
 }
 
 /// The pools of one node.
@@ -74,28 +74,24 @@ impl NodeShared {
     }
 
     /// Keeps a connection for the next caller who would make one.
-    pub(super) fn keep(&self, connection: Box<Connection>) {
+    pub(super) fn keep(&self, connection: Connection) {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         spares.truncate(CONNECTING - 1);
         spares.push(connection);
     }
 
     /// Takes out the spare connections of a kind.
-    pub(super) fn take_spares(
-        &self,
-        access: Access,
-    ) -> impl Iterator<Item = Box<Connection>> + use<> {
+    pub(super) fn take_spares(&self, access: Access) -> impl Iterator<Item = Connection> + use<> {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_kind = |spare: &mut Box<Connection>| spare.link.access == access;
+        let of_kind = |spare: &mut Connection| spare.link.access == access;
         let taken: Vec<_> = spares.extract_if(.., of_kind).collect();
         taken.into_iter()
     }
 
     /// Closes the spare connections.
     fn drop_spares(&self) {
-        let spares =
-            std::mem::take(&mut *self.spares.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(spares);
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        spares.clear();
     }
 
     /// Keeps connections from being lent again that were last lent so long ago.
