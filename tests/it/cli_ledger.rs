@@ -79,6 +79,26 @@ async fn purges_what_is_old_and_nothing_else() {
     assert_eq!(busy.json()[1]["status"], "done");
     drop(other);
 
+    // Somebody to ask, who sees what it is about, with results for a program too.
+    let arguments = [
+        "--output",
+        "json",
+        "ledger",
+        "purge",
+        "--ddl-user",
+        &role.user,
+    ];
+    let variables = [("PGSHARD_DDL_PASSWORD", password)];
+    let no = shardctl.answer("no", &variables, &arguments).await;
+    assert_eq!((no.code, no.out.as_str()), (4, ""), "{no:?}");
+    for part in ["kept_days", "Delete 26 rows? [y/N]", "nothing was changed"] {
+        assert!(no.err.contains(part), "{part}: {no:?}");
+    }
+    assert_eq!(keys(&cluster, "s0a").await, 40);
+    let only = [&arguments[..], &["--shard", "s1"]].concat();
+    let yes = shardctl.answer("y", &variables, &only).await;
+    assert_eq!(yes.code, 0, "nothing to ask about: {yes:?}");
+
     // In batches that end within and at a batch's end.
     let some = purge(&["--yes", "--batch", "10", "--shard", "s0"]).await;
     assert_eq!(some.code, 0, "{some:?}");

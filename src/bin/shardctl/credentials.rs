@@ -98,8 +98,8 @@ impl Login {
             // Other than by its answer, as when a certificate does not fit.
             (_, ErrorKind::Auth) if error.sqlstate().is_none() => None,
             (Some(origin), ErrorKind::Auth) => Some(format!(
-                "role {user} was refused; its password came from {origin}: correct that (or \
-                 {option}, {variable}), or the role, or pg_hba.conf"
+                "role {user} was refused with the password from {origin}: correct that ({option}, \
+                 else {variable}), the role, or pg_hba.conf"
             )),
             (None, ErrorKind::Auth) => Some(format!(
                 "role {user} was refused, without a password: set the variable {variable}, or name \
@@ -150,7 +150,7 @@ mod tests {
         assert!(
             explained
                 .to_string()
-                .contains("came from the file /etc/owner")
+                .contains("the password from the file /etc/owner")
         );
         assert_eq!(code(&explained), Exit::Problem);
     }

@@ -86,7 +86,10 @@ impl Report {
         table.set_style(TableComponent::HeaderLines, '─');
         table.set_style(TableComponent::MiddleHeaderIntersections, '─');
         if std::io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
+            // Some terminals do not know their width, and say 0.
+            if table.width().is_some_and(|width| width > 0) {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+            }
             table.set_header(
                 self.columns
                     .iter()

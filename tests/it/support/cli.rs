@@ -1,11 +1,14 @@
 //! `shardctl` beside a cluster.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use pgshard::local::LocalCluster;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use super::bank_toml;
 
@@ -38,19 +41,51 @@ impl Shardctl {
 
     /// As [`run`](Self::run), with more variables.
     pub(crate) async fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_shardctl"))
+        let mut command = self.command(variables, arguments);
+        let output = command.stdin(Stdio::null()).output();
+        Ran::new(output.await.expect("shardctl runs"))
+    }
+
+    /// As [`run_with`](Self::run_with), on a terminal on which somebody types an answer. What the
+    /// terminal shows is the standard error.
+    pub(crate) async fn answer(
+        &self,
+        answer: &str,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Ran {
+        let nix::pty::OpenptyResult { master, slave } =
+            nix::pty::openpty(None, None).expect("a terminal");
+        let mut typed = File::from(master.try_clone().expect("a descriptor"));
+        writeln!(typed, "{answer}").expect("typed");
+        let mut command = self.command(variables, arguments);
+        command
+            .stdin(slave.try_clone().expect("a descriptor"))
+            .stdout(Stdio::piped())
+            .stderr(slave);
+        let child = command.spawn().expect("shardctl starts");
+        let output = child.wait_with_output().await.expect("shardctl runs");
+        // The end of a terminal that nobody has open any more is an error.
+        drop(command);
+        let mut shown = Vec::new();
+        let _ = File::from(master).read_to_end(&mut shown);
+        Ran::new(Output {
+            stderr: shown,
+            ..output
+        })
+    }
+
+    fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shardctl"));
+        command
             .args(arguments)
             .current_dir(self.dir())
             .env_clear()
             .env("HOME", self.dir())
             .env("PGSHARD_PASSWORD", &self.password)
             .envs(variables.iter().copied())
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("shardctl runs");
-        Ran::new(output)
+            .kill_on_drop(true);
+        command
     }
 }
 
