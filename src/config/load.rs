@@ -256,6 +256,7 @@ fn read(path: &Path) -> Result<String> {
                  `shardctl init`"
             }
             std::io::ErrorKind::InvalidData => "it is not UTF-8 text",
+            std::io::ErrorKind::IsADirectory => "name the file in that directory",
             _ => "check its permissions",
         };
         Error::config(format!(

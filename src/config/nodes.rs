@@ -149,6 +149,8 @@ fn node(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Option<Node> 
     let id = section.require::<NodeId>("id", "name the node, such as id = \"s0a\"");
     let host = section.require::<String>("host", "name the server, such as host = \"10.0.0.1\"");
     let port = section.take::<u16>("port");
+    // Where it is wrong, nothing is known of the address.
+    let misread = port.is_none() && section.has("port");
     section.finish();
     if let Some(id) = &id {
         let line = text.line(&id.span());
@@ -177,7 +179,7 @@ fn node(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Option<Node> 
     let line = text.line(&id.span());
     let id = id.into_inner();
     let address = (canonical(host.get_ref()), port);
-    if let Some((first, at)) = seen.addresses.insert(address, (id, line)) {
+    if !misread && let Some((first, at)) = seen.addresses.insert(address, (id, line)) {
         text.error(
             host.span(),
             format!(

@@ -141,6 +141,14 @@ fn each_is_refused_with_its_line_and_what_to_do() {
 }
 
 #[test]
+fn a_port_that_is_wrong_is_no_second_server_at_the_default_one() {
+    let text = edited("10.0.0.2", "10.0.0.1").replace("port = 5432", "port = 65536");
+    let said = lines(&check_alone(&text));
+    assert!(said.contains("`port` is not a whole number"), "{said}");
+    assert!(!said.contains("already"), "{said}");
+}
+
+#[test]
 fn a_bucket_has_exactly_one_owner() {
     let with = |first: &str, second: &str| {
         let text = edited(

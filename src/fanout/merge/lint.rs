@@ -43,7 +43,7 @@ impl Merge {
                         && word.number().is_some() =>
                 {
                     "each shard stops at its own LIMIT, and behind the first of them to do so rows \
-                     would be missing: declare .limit(n) on the merge as well"
+                     would be missing: declare .limit(n) on the merge as well (shardctl query: --limit)"
                 }
                 "limit" | "fetch" if word.depth == 0 && self.needs_more_than(word) => {
                     return Err(refused(format!(
