@@ -32,6 +32,23 @@ pub(crate) struct Link {
     pub(crate) node: NodeIndex,
     pub(crate) generation: u64,
     pub(crate) access: Access,
+    /// What every operation looks at.
+    state: State,
+    /// Warnings received.
+    warnings: AtomicU32,
+    /// `in_hot_standby`: see [`Role`].
+    role: AtomicU8,
+    /// The FATAL that ended the connection.
+    fatal: OnceLock<SqlState>,
+    task: OnceLock<AbortHandle>,
+    cancel: OnceLock<CancelToken>,
+    reports: ReportSender,
+}
+
+/// Kept together: between two operations of one connection the processor's caches forget it, and
+/// to fetch a line again costs more than all that is done with it.
+#[repr(align(64))]
+struct State {
     created: Instant,
     /// Closed when idle past this age.
     lifetime: Duration,
@@ -47,20 +64,11 @@ pub(crate) struct Link {
     committing: AtomicBool,
     /// Something was done that was not seen, or that the session keeps.
     reset_due: AtomicBool,
-    /// Warnings received.
-    warnings: AtomicU32,
-    /// `in_hot_standby`: see [`Role`].
-    role: AtomicU8,
     /// Whether the server reported parameters that are not noted yet: one of `NOTED`, `RECEIVED` and
     /// `DECODED`.
     parameters: AtomicU8,
-    /// Whether the server says that the session's transactions start read-only.
-    read_only: AtomicBool,
-    /// The FATAL that ended the connection.
-    fatal: OnceLock<SqlState>,
-    task: OnceLock<AbortHandle>,
-    cancel: OnceLock<CancelToken>,
-    reports: ReportSender,
+    /// Whether the session's transactions are as the pool wants them: writing or read-only.
+    keeps_access: AtomicBool,
 }
 
 const NOTED: u8 = 0;
@@ -85,18 +93,20 @@ impl Link {
             node,
             generation,
             access,
-            created: Instant::now(),
-            lifetime,
-            last_used: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
-            tainted: AtomicBool::new(false),
-            in_transaction: AtomicBool::new(false),
-            committing: AtomicBool::new(false),
-            reset_due: AtomicBool::new(false),
+            state: State {
+                created: Instant::now(),
+                lifetime,
+                last_used: AtomicU64::new(0),
+                in_flight: AtomicU32::new(0),
+                tainted: AtomicBool::new(false),
+                in_transaction: AtomicBool::new(false),
+                committing: AtomicBool::new(false),
+                reset_due: AtomicBool::new(false),
+                parameters: AtomicU8::new(NOTED),
+                keeps_access: AtomicBool::new(access == Access::Write),
+            },
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
-            parameters: AtomicU8::new(NOTED),
-            read_only: AtomicBool::new(false),
             fatal: OnceLock::new(),
             task: OnceLock::new(),
             cancel: OnceLock::new(),
@@ -119,26 +129,26 @@ impl Link {
 
     /// Keeps the connection from being lent again.
     pub(super) fn taint(&self) {
-        self.tainted.store(true, Ordering::Release);
+        self.state.tainted.store(true, Ordering::Release);
     }
 
     /// Counts an operation as sent. It stays in flight until [`answered`](Self::answered), also
     /// when its future is dropped.
     pub(crate) fn sent(&self) {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.state.in_flight.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn answered(&self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.state.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) > 0
+        self.state.in_flight.load(Ordering::Acquire) > 0
     }
 
     /// Notes whether a COMMIT is under way, which must never be cancelled.
     pub(crate) fn set_committing(&self, committing: bool) {
-        self.committing.store(committing, Ordering::Release);
+        self.state.committing.store(committing, Ordering::Release);
     }
 
     pub(super) fn opened(&self, cancel: CancelToken) {
@@ -149,7 +159,7 @@ impl Link {
     pub(super) fn running(&self) -> Option<CancelToken> {
         // What is done with the driver's client is not seen.
         let running = self.is_busy() || self.is_reset_due();
-        if !running || self.committing.load(Ordering::Acquire) {
+        if !running || self.state.committing.load(Ordering::Acquire) {
             return None;
         }
         self.cancel.get().cloned()
@@ -158,43 +168,43 @@ impl Link {
     /// Whether the connection may go back into its pool.
     pub(super) fn is_clean(&self) -> bool {
         !self.is_busy()
-            && !self.tainted.load(Ordering::Acquire)
-            && !self.in_transaction.load(Ordering::Acquire)
+            && !self.state.tainted.load(Ordering::Acquire)
+            && !self.state.in_transaction.load(Ordering::Acquire)
             && self.keeps_access()
     }
 
     /// Notes whether the session is inside a transaction; inside one it is never lent again.
     pub(crate) fn set_in_transaction(&self, inside: bool) {
-        self.in_transaction.store(inside, Ordering::Release);
+        self.state.in_transaction.store(inside, Ordering::Release);
     }
 
     /// Has the session reset before it is lent on: something was done that was not seen, or that the
     /// session keeps.
     pub(super) fn mark_for_reset(&self) {
-        self.reset_due.store(true, Ordering::Release);
+        self.state.reset_due.store(true, Ordering::Release);
     }
 
     pub(super) fn is_reset_due(&self) -> bool {
-        self.reset_due.load(Ordering::Acquire)
+        self.state.reset_due.load(Ordering::Acquire)
     }
 
     pub(super) fn was_reset(&self) {
-        self.reset_due.store(false, Ordering::Release);
+        self.state.reset_due.store(false, Ordering::Release);
     }
 
     /// A reading session that was made writable is not lent again.
     fn keeps_access(&self) -> bool {
-        self.access == Access::Write || self.read_only.load(Ordering::Acquire)
+        self.state.keeps_access.load(Ordering::Acquire)
     }
 
     /// The server reported a parameter, in bytes that the driver is about to read.
     pub(super) fn parameters_received(&self) {
-        self.parameters.store(RECEIVED, Ordering::Release);
+        self.state.parameters.store(RECEIVED, Ordering::Release);
     }
 
     /// The driver has decoded what was received.
     pub(super) fn parameters_decoded(&self) {
-        self.parameters.store(DECODED, Ordering::Release);
+        self.state.parameters.store(DECODED, Ordering::Release);
     }
 
     /// Waits until everything that came before an answer already received is noted.
@@ -205,8 +215,8 @@ impl Link {
         const SPINS: u32 = 200;
         let mut spins = 0;
         // A task that was ended notes nothing any more, and has left its taint.
-        while self.parameters.load(Ordering::Acquire) != NOTED
-            && !self.tainted.load(Ordering::Acquire)
+        while self.state.parameters.load(Ordering::Acquire) != NOTED
+            && !self.state.tainted.load(Ordering::Acquire)
         {
             if spins < SPINS {
                 spins += 1;
@@ -230,23 +240,23 @@ impl Link {
 
     /// Notes that a connection of a certain [age](Self::age) is lent.
     pub(super) fn lent(&self, age: Duration) {
-        self.last_used
+        self.state.last_used
             .store(age.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// For how long a connection of a certain [age](Self::age) was not lent anew.
     pub(super) fn idle(&self, age: Duration) -> Duration {
-        let last_used = Duration::from_millis(self.last_used.load(Ordering::Relaxed));
+        let last_used = Duration::from_millis(self.state.last_used.load(Ordering::Relaxed));
         age.saturating_sub(last_used)
     }
 
     /// Whether a connection of a certain [age](Self::age) is too old to be lent again.
     pub(super) fn is_old(&self, age: Duration) -> bool {
-        age >= self.lifetime
+        age >= self.state.lifetime
     }
 
     pub(super) fn age(&self) -> Duration {
-        self.created.elapsed()
+        self.state.created.elapsed()
     }
 
     fn notice(&self, notice: &tokio_postgres::error::DbError) {
@@ -286,7 +296,10 @@ impl Link {
             }
         }
         let read_only = connection.parameter("default_transaction_read_only") == Some("on");
-        self.read_only.store(read_only, Ordering::Release);
+        self.state.keeps_access.store(
+            self.access == Access::Write || read_only,
+            Ordering::Release,
+        );
     }
 
     fn ended(&self, error: Option<&tokio_postgres::Error>) {
@@ -330,9 +343,9 @@ impl Link {
                         Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(error)),
                         Poll::Ready(None) => break Poll::Ready(None),
                         Poll::Pending => {
-                            if link.parameters.load(Ordering::Relaxed) == DECODED {
+                            if link.state.parameters.load(Ordering::Relaxed) == DECODED {
                                 link.observe(&connection);
-                                link.parameters.store(NOTED, Ordering::Release);
+                                link.state.parameters.store(NOTED, Ordering::Release);
                             }
                             break Poll::Pending;
                         }
