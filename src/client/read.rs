@@ -1,5 +1,6 @@
 //! Reads on one shard. Nothing here can write.
 
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +10,6 @@ use tokio_postgres::types::ToSql;
 use super::core::Core;
 use super::deadline;
 use super::one_row;
-use super::retry::Retry;
 use super::row::FromRow;
 use super::token::Token;
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -108,7 +108,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T> {
-        one_row::one(&self.first_row(sql, params).await?)
+        one_row::one(&self.ask(sql, params).await?)
     }
 
     /// Runs a query that answers one row or none.
@@ -121,7 +121,7 @@ impl<'a> Read<'a> {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<T>> {
-        one_row::optional(&self.first_row(sql, params).await?)
+        one_row::optional(&self.ask(sql, params).await?)
     }
 
     /// Runs a query and collects the driver's rows.
@@ -130,39 +130,48 @@ impl<'a> Read<'a> {
     ///
     /// As [`query`](Self::query).
     pub async fn rows(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let mut attempt = Attempt::first(&self);
+        self.ask(sql, params).await
+    }
+
+    async fn ask<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
+        let now = Instant::now();
+        let deadline = deadline::after(now, self.within);
+        let outcome = self.attempt(sql, params, now, deadline).await;
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(error) => Box::pin(self.again(error, sql, params, deadline)).await?,
+        };
+        self.cluster.earn(self.shard);
+        Ok(answer)
+    }
+
+    /// Tries again after a failure, while that may help.
+    async fn again<A: Answer>(
+        &self,
+        mut error: Error,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> Result<A> {
+        let mut retry = self.cluster.retry(self.shard, deadline);
         loop {
-            let outcome = match attempt.lease().await {
-                Ok(lease) => {
-                    let deadline = attempt.deadline;
-                    lease.query(sql, params, Phase::Execute, deadline).await
-                }
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(rows) => return Ok(attempt.succeeded(rows)),
-                Err(error) => attempt.failed(error).await?,
+            retry.after(error).await?;
+            match self.attempt(sql, params, Instant::now(), deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => error = failure,
             }
         }
     }
 
-    async fn first_row(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<FirstRow> {
-        let mut attempt = Attempt::first(&self);
-        loop {
-            let outcome = match attempt.lease().await {
-                Ok(lease) => {
-                    let deadline = attempt.deadline;
-                    lease
-                        .query_first(sql, params, Phase::Execute, deadline)
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(first) => return Ok(attempt.succeeded(first)),
-                Err(error) => attempt.failed(error).await?,
-            }
-        }
+    async fn attempt<A: Answer>(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<A> {
+        let lease = self.lease_until(now, deadline).await?;
+        A::of(&lease, sql, params, deadline).await
     }
 
     /// Lends a read-only connection to a node that qualifies, for what this crate does not wrap:
@@ -264,40 +273,36 @@ impl<'a> Read<'a> {
     }
 }
 
-/// One attempt after the other at a read.
-struct Attempt<'a> {
-    read: &'a Read<'a>,
-    retry: Retry<'a>,
-    /// When this attempt began.
-    now: Instant,
-    deadline: Instant,
+/// What of its rows a read keeps.
+trait Answer: Sized + Send {
+    fn of(
+        lease: &Lease,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self>> + Send;
 }
 
-impl<'a> Attempt<'a> {
-    fn first(read: &'a Read<'a>) -> Self {
-        let now = Instant::now();
-        let deadline = deadline::after(now, read.within);
-        Attempt {
-            read,
-            retry: read.cluster.retry(read.shard, deadline),
-            now,
-            deadline,
-        }
+impl Answer for Vec<Row> {
+    async fn of(
+        lease: &Lease,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> Result<Self> {
+        lease.query(sql, params, Phase::Execute, deadline).await
     }
+}
 
-    async fn lease(&self) -> Result<Lease> {
-        self.read.lease_until(self.now, self.deadline).await
-    }
-
-    fn succeeded<T>(&self, value: T) -> T {
-        self.read.cluster.earn(self.read.shard);
-        value
-    }
-
-    /// Pauses before the next attempt, if there is to be one.
-    async fn failed(&mut self, error: Error) -> Result<()> {
-        self.retry.after(error).await?;
-        self.now = Instant::now();
-        Ok(())
+impl Answer for FirstRow {
+    async fn of(
+        lease: &Lease,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> Result<Self> {
+        lease
+            .query_first(sql, params, Phase::Execute, deadline)
+            .await
     }
 }

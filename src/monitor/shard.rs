@@ -156,8 +156,13 @@ impl Shard {
     fn map_is_current(&self) -> Result<()> {
         match self.stale.load(Ordering::Acquire) {
             CURRENT => Ok(()),
-            version => Err(self.in_checkout(stale_map(self.map_version, MapVersion(version)))),
+            version => Err(self.map_is_stale(MapVersion(version))),
         }
+    }
+
+    #[cold]
+    fn map_is_stale(&self, version: MapVersion) -> Error {
+        self.in_checkout(stale_map(self.map_version, version))
     }
 
     /// Lends a connection to the primary, waiting for one to exist and for its pool.
@@ -165,7 +170,10 @@ impl Shard {
         self.map_is_current()?;
         loop {
             let published = self.published.load(Ordering::Acquire);
-            let (node, epoch) = self.primary(deadline).await?;
+            let (node, epoch) = match self.primary_now() {
+                Some(primary) => primary,
+                None => Box::pin(self.primary(deadline)).await?,
+            };
             let Some(pool) = self.node(node) else {
                 continue;
             };
@@ -224,12 +232,15 @@ impl Shard {
         pool.lease(access, deadline, Stamp { epoch }).await
     }
 
+    fn primary_now(&self) -> Option<(NodeIndex, Epoch)> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.view.load().primary
+    }
+
     /// The primary, waiting until the deadline for there to be one.
     pub(crate) async fn primary(&self, deadline: Instant) -> Result<(NodeIndex, Epoch)> {
-        self.is_open()?;
-        if let Some(primary) = self.view.load().primary {
-            return Ok(primary);
-        }
         let mut changed = self.changed.subscribe();
         let _place = self.queue()?;
         loop {

@@ -155,22 +155,26 @@ impl Lease {
             }
             Some(Err(error)) => {
                 link.answered();
-                Err(self.locate(Fault::of(error, phase).report(link)))
+                Err(self.fault(error, phase))
             }
-            None => {
-                link.hint(Hint::TimedOut);
-                Err(self.locate(
-                    Error::new(
-                        ErrorKind::Timeout,
-                        "the deadline passed without an answer; the statement is being cancelled",
-                    )
-                    .in_phase(phase),
-                ))
-            }
+            None => Err(self.timed_out(phase)),
         }
     }
 
-    /// Turns a driver's error that came outside [`run`](Self::run), from a stream say, into ours.
+    #[cold]
+    fn timed_out(&self, phase: Phase) -> Error {
+        self.link().hint(Hint::TimedOut);
+        self.locate(
+            Error::new(
+                ErrorKind::Timeout,
+                "the deadline passed without an answer; the statement is being cancelled",
+            )
+            .in_phase(phase),
+        )
+    }
+
+    /// Turns a driver's error into ours.
+    #[cold]
     pub(crate) fn fault(&self, error: tokio_postgres::Error, phase: Phase) -> Error {
         self.locate(Fault::of(error, phase).report(self.link()))
     }
@@ -195,31 +199,30 @@ impl Lease {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let connection: &Connection = self.object();
-        let known = connection.statements.get(sql);
-        let leaves_traces = match &known {
-            Some(known) => known.leaves_traces,
-            None => leaves_traces(sql, connection.link.access),
+        let known = match connection.statements.get(sql) {
+            Some(known) => known,
+            None => Box::pin(self.prepare(sql, phase, deadline)).await?,
         };
-        if leaves_traces {
+        if known.leaves_traces {
             connection.link.mark_for_reset();
         }
-        let mut prepared = false;
-        let outcome = {
-            // Pinned here: a future that is passed on by value is copied at each step.
-            let statement = pin!(async {
-                let statement = match known {
-                    Some(known) => known.statement,
-                    None => Box::pin(connection.prepare(sql, leaves_traces)).await?,
-                };
-                prepared = true;
-                operation(&connection.client, statement).await
-            });
-            self.run(phase, deadline, statement).await
-        };
-        match outcome {
-            Err(error) if prepared => Err(self.forget_stale_plan(sql, error)),
-            outcome => outcome,
+        // Pinned here: a future that is passed on by value is copied at each step.
+        let operation = pin!(operation(&connection.client, known.statement));
+        match self.run(phase, deadline, operation).await {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.forget_stale_plan(sql, error)),
         }
+    }
+
+    async fn prepare(&self, sql: &str, phase: Phase, deadline: Instant) -> Result<Prepared> {
+        let connection: &Connection = self.object();
+        let statement = connection.client.prepare(sql);
+        let prepared = Prepared {
+            statement: self.run(phase, deadline, statement).await?,
+            leaves_traces: leaves_traces(sql, connection.link.access),
+        };
+        connection.statements.insert(sql, prepared.clone());
+        Ok(prepared)
     }
 
     /// Runs a statement and collects its rows.
@@ -286,6 +289,7 @@ impl Lease {
 
     /// After a change of the schema a prepared statement fails for ever with 0A000, "cached plan
     /// must not change result type": it is prepared anew next time, and the error may be retried.
+    #[cold]
     fn forget_stale_plan(&self, sql: &str, error: Error) -> Error {
         let stale = error
             .sqlstate()
@@ -298,22 +302,6 @@ impl Lease {
     }
 }
 
-impl Connection {
-    async fn prepare(
-        &self,
-        sql: &str,
-        leaves_traces: bool,
-    ) -> Result<Statement, tokio_postgres::Error> {
-        let statement = self.client.prepare(sql).await?;
-        let prepared = Prepared {
-            statement: statement.clone(),
-            leaves_traces,
-        };
-        self.statements.insert(sql, prepared);
-        Ok(statement)
-    }
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(object) = self.object.take() else {
@@ -323,19 +311,26 @@ impl Drop for Lease {
         if clean && !object.link.is_reset_due() {
             return; // Back into the pool.
         }
-        // The place in the pool stays taken while the server is asked to end or reset the session,
-        // which bounds the number of these tasks and of the server's connections.
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) if object.client.is_closed() => drop(Object::take(object)),
-            Ok(runtime) if object.link.is_busy() => {
-                object.link.taint();
-                runtime.spawn(cancel(object));
-            }
-            Ok(runtime) if clean => {
-                runtime.spawn(reset(object));
-            }
-            _ => drop(Object::take(object)),
+        give_up(object, clean);
+    }
+}
+
+/// Resets or ends a session that may not go back into its pool as it is.
+///
+/// The place in the pool stays taken meanwhile, which bounds the number of these tasks and of the
+/// server's connections.
+#[cold]
+fn give_up(object: Object<Manager>, clean: bool) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) if object.client.is_closed() => drop(Object::take(object)),
+        Ok(runtime) if object.link.is_busy() => {
+            object.link.taint();
+            runtime.spawn(cancel(object));
         }
+        Ok(runtime) if clean => {
+            runtime.spawn(reset(object));
+        }
+        _ => drop(Object::take(object)),
     }
 }
 

@@ -207,6 +207,12 @@ impl Link {
         self.state.parameters.store(DECODED, Ordering::Release);
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        // A task that was ended notes nothing any more, and has left its taint.
+        self.state.parameters.load(Ordering::Acquire) == NOTED
+            || self.state.tainted.load(Ordering::Acquire)
+    }
+
     /// Waits until everything that came before an answer already received is noted.
     ///
     /// A changed parameter is sent before the end of the answer, but another thread may get the
@@ -214,10 +220,7 @@ impl Link {
     pub(super) async fn settled(&self) {
         const SPINS: u32 = 200;
         let mut spins = 0;
-        // A task that was ended notes nothing any more, and has left its taint.
-        while self.state.parameters.load(Ordering::Acquire) != NOTED
-            && !self.state.tainted.load(Ordering::Acquire)
-        {
+        while !self.is_settled() {
             if spins < SPINS {
                 spins += 1;
                 std::hint::spin_loop();
@@ -240,7 +243,8 @@ impl Link {
 
     /// Notes that a connection of a certain [age](Self::age) is lent.
     pub(super) fn lent(&self, age: Duration) {
-        self.state.last_used
+        self.state
+            .last_used
             .store(age.as_millis() as u64, Ordering::Relaxed);
     }
 
@@ -296,10 +300,9 @@ impl Link {
             }
         }
         let read_only = connection.parameter("default_transaction_read_only") == Some("on");
-        self.state.keeps_access.store(
-            self.access == Access::Write || read_only,
-            Ordering::Release,
-        );
+        self.state
+            .keeps_access
+            .store(self.access == Access::Write || read_only, Ordering::Release);
     }
 
     fn ended(&self, error: Option<&tokio_postgres::Error>) {

@@ -34,8 +34,8 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Error> {
-        if self.access == Access::Read {
-            connection.link.settled().await;
+        if self.access == Access::Read && !connection.link.is_settled() {
+            Box::pin(connection.link.settled()).await;
         }
         let age = connection.link.age();
         if !self.is_usable(connection, age) {

@@ -175,18 +175,23 @@ impl NodePool {
         match until(deadline, checkout).await {
             Some(Ok(object)) => Ok(Lease::new(object, stamp)),
             Some(Err(error)) => Err(error),
-            None => Err(self.shared.connector.locate(
-                Error::new(
-                    ErrorKind::Timeout,
-                    "no connection became free in time (timeouts.checkout): the pool is too \
-                     small for the load, or the node does not answer",
-                )
-                .with_label(Label::NOT_SENT)
-                .with_label(Label::RETRYABLE)
-                .with_label(Label::OVERLOAD)
-                .in_phase(Phase::Checkout),
-            )),
+            None => Err(self.timed_out()),
         }
+    }
+
+    #[cold]
+    fn timed_out(&self) -> Error {
+        self.shared.connector.locate(
+            Error::new(
+                ErrorKind::Timeout,
+                "no connection became free in time (timeouts.checkout): the pool is too \
+                 small for the load, or the node does not answer",
+            )
+            .with_label(Label::NOT_SENT)
+            .with_label(Label::RETRYABLE)
+            .with_label(Label::OVERLOAD)
+            .in_phase(Phase::Checkout),
+        )
     }
 
     async fn checkout(&self, pool: &Pool) -> Result<Object<Manager>> {
@@ -208,7 +213,12 @@ impl NodePool {
             }
             outcome => outcome,
         };
-        outcome.map_err(|error| match error {
+        outcome.map_err(|error| self.failed(error))
+    }
+
+    #[cold]
+    fn failed(&self, error: PoolError<Error>) -> Error {
+        match error {
             PoolError::Backend(error) => error,
             other => self.shared.connector.locate(
                 Error::new(
@@ -219,28 +229,33 @@ impl NodePool {
                 .in_phase(Phase::Checkout)
                 .with_source(other),
             ),
-        })
+        }
     }
 
     /// A place in the bounded queue, given back on drop.
     fn queue(&self) -> Result<Place<'_>> {
         let place = Place(&self.waiting);
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.settings.max_waiting {
-            return Err(self.shared.connector.locate(
-                Error::new(
-                    ErrorKind::Overloaded,
-                    format!(
-                        "{} callers wait for a connection already (pool.max_waiting)",
-                        self.settings.max_waiting
-                    ),
-                )
-                .with_label(Label::NOT_SENT)
-                .with_label(Label::OVERLOAD)
-                .with_label(Label::RETRYABLE)
-                .in_phase(Phase::Checkout),
-            ));
+            return Err(self.crowded());
         }
         Ok(place)
+    }
+
+    #[cold]
+    fn crowded(&self) -> Error {
+        self.shared.connector.locate(
+            Error::new(
+                ErrorKind::Overloaded,
+                format!(
+                    "{} callers wait for a connection already (pool.max_waiting)",
+                    self.settings.max_waiting
+                ),
+            )
+            .with_label(Label::NOT_SENT)
+            .with_label(Label::OVERLOAD)
+            .with_label(Label::RETRYABLE)
+            .in_phase(Phase::Checkout),
+        )
     }
 
     /// Starts a new generation: idle connections are closed, and lent ones are interrupted, or
