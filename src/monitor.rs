@@ -5,6 +5,7 @@
 //! - `shard` is the published view and the pools, shared with the client;
 //! - `explain` says what is the matter with a shard, in words.
 
+mod acknowledged;
 mod explain;
 mod prober;
 mod shard;

@@ -1,7 +1,7 @@
 //! What the monitor, the pools and the client share of one shard.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,10 +9,11 @@ use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::acknowledged::Acknowledged;
 use super::explain::{explain, is_elsewhere};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
-use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, ShardId};
+use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ShardId};
 use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
 use crate::topology::{Event, NoNode, OperatorAct, Read, ShardState, View, select};
 
@@ -41,8 +42,7 @@ pub(crate) struct Shard {
     checkout: Duration,
     /// Round trip of a probe in microseconds, smoothed; 0 while there was none.
     latencies: Vec<AtomicU64>,
-    /// The highest position acknowledged since the monitor last looked.
-    acknowledged: Mutex<Option<(ReignId, Lsn)>>,
+    pub(super) acknowledged: Acknowledged,
     /// Whether this process writes the reign of a new primary.
     adopts: bool,
     start: Instant,
@@ -78,7 +78,7 @@ impl Shard {
             map_version: config.map.version(),
             stale: AtomicI64::new(CURRENT),
             checkout: config.timeouts.checkout,
-            acknowledged: Mutex::new(None),
+            acknowledged: Acknowledged::default(),
             adopts,
             start,
             contested: AtomicU64::new(0),
@@ -386,21 +386,7 @@ impl Shard {
 
     /// A position was read after a COMMIT in an epoch.
     pub(crate) fn acknowledged(&self, epoch: Epoch, lsn: Lsn) {
-        let mut highest = self
-            .acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match &mut *highest {
-            Some((reign, known)) if *reign == epoch.reign => *known = lsn.max(*known),
-            other => *other = Some((epoch.reign, lsn)),
-        }
-    }
-
-    pub(super) fn take_acknowledged(&self) -> Option<(ReignId, Lsn)> {
-        self.acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.acknowledged.note(epoch.reign, lsn);
     }
 
     /// A node let a write transaction in under an epoch: as good as a probe.

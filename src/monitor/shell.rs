@@ -173,9 +173,9 @@ impl Monitor {
 
     fn step(&mut self, event: Event) {
         let now = self.start.elapsed();
-        if let Some((reign, lsn)) = self.shard.take_acknowledged() {
-            self.machine.acknowledged(reign, lsn, now);
-        }
+        self.shard
+            .acknowledged
+            .take(|reign, lsn| self.machine.acknowledged(reign, lsn, now));
         for action in self.machine.step(event, now) {
             self.carry_out(action);
         }
