@@ -51,7 +51,9 @@ impl<'a> Attempt<'a> {
             ..
         } = self.write;
         let shard = cluster.shard(location.shard);
-        let lease = shard.lease_primary(Access::Write, self.deadline).await?;
+        let lease = shard
+            .lease_primary(Access::Write, Instant::now(), self.deadline)
+            .await?;
         let Some(epoch) = lease.epoch() else {
             return Err(lease.locate(Error::refused("the lease is not for a primary")));
         };

@@ -193,10 +193,10 @@ impl<'a> Read<'a> {
         let shard = self.cluster.shard(self.shard);
         let deadline = deadline.min(deadline::after(now, self.cluster.config.timeouts.primary));
         if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
-            return shard.lease_primary(Access::Read, deadline).await;
+            return shard.lease_primary(Access::Read, now, deadline).await;
         }
         let (Some(floor), true) = (self.wish.floor, self.may_use_replica()) else {
-            return shard.lease_read(self.wish, deadline).await;
+            return shard.lease_read(self.wish, now, deadline).await;
         };
         // What the last probe saw of a replica is older than a fresh token, so that the view would
         // send every read after a write to the primary. Ask the replica itself.
@@ -205,7 +205,7 @@ impl<'a> Read<'a> {
             ..self.wish
         };
         if topology::holds(&shard.view(), floor) {
-            let lease = shard.lease_read(unproven, deadline).await?;
+            let lease = shard.lease_read(unproven, now, deadline).await?;
             let proven = match lease.epoch() {
                 // It may be another primary than the one that was looked at: the read may have waited
                 // for one.
@@ -227,7 +227,7 @@ impl<'a> Read<'a> {
                 ..self.wish
             },
         };
-        shard.lease_read(proven, deadline).await
+        shard.lease_read(proven, now, deadline).await
     }
 
     fn may_use_replica(&self) -> bool {

@@ -165,8 +165,14 @@ impl Shard {
         self.in_checkout(stale_map(self.map_version, version))
     }
 
-    /// Lends a connection to the primary, waiting for one to exist and for its pool.
-    pub(crate) async fn lease_primary(&self, access: Access, deadline: Instant) -> Result<Lease> {
+    /// Lends a connection to the primary, waiting for one to exist and for its pool. `now` is at or
+    /// before the moment.
+    pub(crate) async fn lease_primary(
+        &self,
+        access: Access,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Lease> {
         self.map_is_current()?;
         loop {
             let published = self.published.load(Ordering::Acquire);
@@ -177,7 +183,7 @@ impl Shard {
             let Some(pool) = self.node(node) else {
                 continue;
             };
-            let lease = self.lease(pool, access, deadline, Some(epoch)).await;
+            let lease = self.lease(pool, access, now, deadline, Some(epoch)).await;
             // The epoch may have ended while waiting for the pool.
             let current = published == self.published.load(Ordering::Acquire)
                 || self.view.load().primary == Some((node, epoch));
@@ -190,7 +196,12 @@ impl Shard {
     }
 
     /// Lends a connection for reading to a node that qualifies, waiting for one to exist.
-    pub(crate) async fn lease_read(&self, read: Read, deadline: Instant) -> Result<Lease> {
+    pub(crate) async fn lease_read(
+        &self,
+        read: Read,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Lease> {
         self.map_is_current()?;
         loop {
             let mut changed = self.changed.subscribe();
@@ -208,7 +219,7 @@ impl Shard {
                     let Some(pool) = self.node(node) else {
                         continue;
                     };
-                    return self.lease(pool, Access::Read, deadline, epoch).await;
+                    return self.lease(pool, Access::Read, now, deadline, epoch).await;
                 }
                 Err(reason @ NoNode::TokenLost) => return Err(self.no_node(reason)),
                 Err(reason) => {
@@ -225,11 +236,12 @@ impl Shard {
         &self,
         pool: &NodePool,
         access: Access,
+        now: Instant,
         deadline: Instant,
         epoch: Option<Epoch>,
     ) -> Result<Lease> {
         let deadline = || deadline.min(Instant::now() + self.checkout);
-        pool.lease(access, deadline, Stamp { epoch }).await
+        pool.lease(access, now, deadline, Stamp { epoch }).await
     }
 
     fn primary_now(&self) -> Option<(NodeIndex, Epoch)> {

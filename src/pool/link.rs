@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_postgres::{AsyncMessage, CancelToken};
 
 use super::Access;
@@ -259,8 +260,8 @@ impl Link {
         age >= self.state.lifetime
     }
 
-    pub(super) fn age(&self) -> Duration {
-        self.state.created.elapsed()
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.state.created)
     }
 
     fn notice(&self, notice: &tokio_postgres::error::DbError) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Access;
 use super::connector::Dialer;
@@ -34,23 +34,43 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<Error> {
-        if self.access == Access::Read && !connection.link.is_settled() {
-            Box::pin(connection.link.settled()).await;
+        match self.is_usable(connection) {
+            true => Ok(()),
+            false => Err(RecycleError::message("not usable any more")),
         }
-        let age = connection.link.age();
-        if !self.is_usable(connection, age) {
-            return Err(RecycleError::message("not usable any more"));
-        }
-        let idle = connection.link.idle(age);
-        connection.link.lent(age);
-        if idle < self.check_after_idle {
-            return Ok(());
-        }
-        Box::pin(self.check(connection)).await
     }
 }
 
 impl Manager {
+    /// Whether a connection may be lent as it is. `now` is at or before the moment.
+    pub(super) fn is_fit(&self, connection: &Connection, now: Instant) -> bool {
+        let link = &connection.link;
+        let age = link.age(now);
+        let fit = (self.access == Access::Write || link.is_settled())
+            && !link.is_old(age)
+            && link.idle(age) < self.check_after_idle
+            // Again, now that nothing is outstanding.
+            && link.is_clean();
+        if fit {
+            link.lent(age);
+        }
+        fit
+    }
+
+    /// Finds out whether a connection may be lent that is not [fit](Self::is_fit) at first sight.
+    pub(super) async fn may_be_lent(&self, connection: &Connection) -> bool {
+        let link = &connection.link;
+        if self.access == Access::Read {
+            link.settled().await;
+        }
+        let age = link.age(Instant::now());
+        let idle = link.idle(age);
+        link.lent(age);
+        !link.is_old(age)
+            && self.is_usable(connection)
+            && (idle < self.check_after_idle || self.answers(connection).await)
+    }
+
     /// Makes a connection in a task of its own. Its caller may be gone before it is there; it is then
     /// for the next one. Callers that wait for less long than a connection takes would otherwise
     /// begin one after the other, and none would ever be served.
@@ -87,10 +107,9 @@ impl Manager {
 
     /// A connection that was made for a caller who is gone.
     fn take_spare(&self) -> Option<Connection> {
-        let usable = |spare: &Connection| self.is_usable(spare, spare.link.age());
         self.node
             .take_spares(self.access)
-            .find(|spare| usable(spare))
+            .find(|spare| self.is_usable(spare))
     }
 
     async fn connect(&self) -> Result<Connection> {
@@ -125,24 +144,21 @@ impl Manager {
     }
 
     /// A black hole looks open: is_closed() says nothing of it.
-    async fn check(&self, connection: &Connection) -> RecycleResult<Error> {
+    async fn answers(&self, connection: &Connection) -> bool {
         match timeout(CHECK, connection.client.check_connection()).await {
             // It may have been given up meanwhile.
-            Ok(Ok(())) if self.is_usable(connection, connection.link.age()) => Ok(()),
-            Ok(_) => Err(RecycleError::message("ended while it was idle")),
+            Ok(Ok(())) => self.is_usable(connection),
+            Ok(Err(_)) => false,
             Err(_) => {
                 // Others that were idle for as long are no better, and each would cost this wait.
                 self.node.taint_idle(self.check_after_idle);
-                Err(RecycleError::message("no answer after a long idle time"))
+                false
             }
         }
     }
 
-    fn is_usable(&self, connection: &Connection, age: Duration) -> bool {
+    fn is_usable(&self, connection: &Connection) -> bool {
         let Connection { client, link, .. } = connection;
-        link.generation == self.node.generation()
-            && !link.is_old(age)
-            && link.is_clean()
-            && !client.is_closed()
+        link.generation == self.node.generation() && link.is_clean() && !client.is_closed()
     }
 }

@@ -96,8 +96,9 @@ impl NodeShared {
 
     /// Keeps connections from being lent again that were last lent so long ago.
     pub(super) fn taint_idle(&self, time: Duration) {
+        let now = Instant::now();
         for link in self.links() {
-            if link.idle(link.age()) >= time {
+            if link.idle(link.age(now)) >= time {
                 link.taint();
             }
         }
@@ -164,6 +165,7 @@ impl NodePool {
     pub(crate) async fn lease(
         &self,
         access: Access,
+        now: Instant,
         deadline: impl FnOnce() -> Instant,
         stamp: Stamp,
     ) -> Result<Lease> {
@@ -171,7 +173,7 @@ impl NodePool {
             Access::Read => &self.read,
             Access::Write => &self.write,
         };
-        let checkout = pin!(self.checkout(pool));
+        let checkout = pin!(self.checkout(pool, now));
         match until(deadline, checkout).await {
             Some(Ok(object)) => Ok(Lease::new(object, stamp)),
             Some(Err(error)) => Err(error),
@@ -194,7 +196,18 @@ impl NodePool {
         )
     }
 
-    async fn checkout(&self, pool: &Pool) -> Result<Object<Manager>> {
+    async fn checkout(&self, pool: &Pool, now: Instant) -> Result<Object<Manager>> {
+        loop {
+            let object = self.take(pool).await?;
+            let manager = pool.manager();
+            if manager.is_fit(&object, now) || Box::pin(manager.may_be_lent(&object)).await {
+                return Ok(object);
+            }
+            drop(Object::take(object));
+        }
+    }
+
+    async fn take(&self, pool: &Pool) -> Result<Object<Manager>> {
         use deadpool::managed::Timeouts;
         const AT_ONCE: Timeouts = Timeouts {
             wait: Some(Duration::ZERO),
@@ -279,9 +292,10 @@ impl NodePool {
 
     /// Closes idle connections that are too old or were idle for too long.
     pub(crate) fn reap(&self) {
+        let now = Instant::now();
         for pool in [&self.read, &self.write] {
             pool.retain(|connection, _| {
-                let age = connection.link.age();
+                let age = connection.link.age(now);
                 !connection.link.is_old(age)
                     && connection.link.idle(age) < self.settings.idle_timeout
                     && !connection.client.is_closed()
