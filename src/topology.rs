@@ -22,4 +22,4 @@ pub use machine::{
 };
 pub use select::{Floor, NoNode, Read, ReadPreference, select};
 
-pub(crate) use select::holds;
+pub(crate) use select::{ended, holds};

@@ -15,7 +15,7 @@ use super::token::Token;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::id::ShardIndex;
 use crate::pool::{Access, FirstRow, Lease};
-use crate::topology::{self, Floor, ReadPreference};
+use crate::topology::{self, Floor, NoNode, ReadPreference};
 
 /// How long a replica may take to replay what a token asks for, before another node is asked.
 const REPLAY: Duration = Duration::from_millis(100);
@@ -195,28 +195,24 @@ impl<'a> Read<'a> {
         if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
             return shard.lease_primary(Access::Read, now, deadline).await;
         }
-        let (Some(floor), true) = (self.wish.floor, self.may_use_replica()) else {
-            return shard.lease_read(self.wish, now, deadline).await;
-        };
+        match self.wish.floor {
+            None => shard.lease_read(self.wish, now, deadline).await,
+            Some(floor) => Box::pin(self.lease_with(floor, now, deadline)).await,
+        }
+    }
+
+    /// Lends a connection to a node that holds what a token stands for.
+    async fn lease_with(&self, floor: Floor, now: Instant, deadline: Instant) -> Result<Lease> {
+        let shard = self.cluster.shard(self.shard);
         // What the last probe saw of a replica is older than a fresh token, so that the view would
         // send every read after a write to the primary. Ask the replica itself.
         let unproven = topology::Read {
             floor: None,
             ..self.wish
         };
-        if topology::holds(&shard.view(), floor) {
+        if self.may_use_replica() && topology::holds(&shard.view(), floor) {
             let lease = shard.lease_read(unproven, now, deadline).await?;
-            let proven = match lease.epoch() {
-                // It may be another primary than the one that was looked at: the read may have waited
-                // for one.
-                Some(epoch) => {
-                    let view = shard.view();
-                    view.primary.is_some_and(|(_, now)| now == epoch)
-                        && topology::holds(&view, floor)
-                }
-                None => Box::pin(self.replays(&lease, floor, deadline)).await?,
-            };
-            if proven {
+            if lease.epoch().is_none() && self.replays(&lease, floor, deadline).await? {
                 return Ok(lease);
             }
         }
@@ -227,7 +223,40 @@ impl<'a> Read<'a> {
                 ..self.wish
             },
         };
-        shard.lease_read(proven, now, deadline).await
+        let lease = shard.lease_read(proven, now, deadline).await?;
+        if lease.epoch().is_some() && !self.is_written(&lease, floor, deadline).await? {
+            return Err(lease.locate(Error::refused(
+                "the primary's log ends before the token's position, so that the write may be lost, \
+                 as when a server was set back to an old copy of its disk: find out, then read \
+                 without the token",
+            )));
+        }
+        Ok(lease)
+    }
+
+    /// Whether the log of a primary, whose history holds the token's reign, reaches its position. One
+    /// that was set back to an old copy of its disk has the reign and lacks the write.
+    async fn is_written(&self, lease: &Lease, floor: Floor, deadline: Instant) -> Result<bool> {
+        const WRITTEN: &str = "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() \
+             THEN pg_catalog.pg_current_wal_insert_lsn() >= $1::text::pg_lsn END";
+        {
+            let view = self.cluster.shard(self.shard).view();
+            let seen = view.nodes.get(lease.index().index());
+            if topology::ended(&view, floor.reign)
+                || seen.and_then(|node| node.lsn) >= Some(floor.lsn)
+            {
+                return Ok(true);
+            }
+        }
+        let position = floor.lsn.to_string();
+        let rows = lease
+            .query(WRITTEN, &[&position], Phase::Checkout, deadline)
+            .await?;
+        let written = rows
+            .first()
+            .and_then(|row| row.try_get::<_, Option<bool>>(0).ok().flatten());
+        // Demoted since: for the next attempt.
+        written.ok_or_else(|| self.cluster.shard(self.shard).no_node(NoNode::NoPrimary))
     }
 
     fn may_use_replica(&self) -> bool {

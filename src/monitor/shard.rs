@@ -351,7 +351,7 @@ impl Shard {
         )
     }
 
-    fn no_node(&self, reason: NoNode) -> Error {
+    pub(crate) fn no_node(&self, reason: NoNode) -> Error {
         self.in_checkout(match reason {
             NoNode::TokenLost => Error::refused(format!(
                 "{reason}: find out what became of it, then read without the token"

@@ -129,6 +129,12 @@ pub(crate) fn holds(view: &View, floor: Floor) -> bool {
     check_floor(view, floor).is_ok()
 }
 
+/// Whether a reign is known to have been followed by another.
+pub(crate) fn ended(view: &View, reign: ReignId) -> bool {
+    let history = view.history.as_ref();
+    history.is_some_and(|history| history.after(reign).is_some())
+}
+
 /// Whether a history holds the token's reign up to the token's position: the next reign must not
 /// have begun before it.
 fn is_kept(history: &ReignHistory, floor: Floor) -> bool {

@@ -46,6 +46,28 @@ async fn cut_off_replicas(local: &LocalCluster) {
     until(&admin, "SELECT count(*) = 0 FROM pg_stat_replication").await;
 }
 
+/// As after a primary was set back to an old copy of its disk: its reign is the token's, and its log
+/// ends before the token's position.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ahead_of_the_primary_are_refused() {
+    let (_local, config) = installed(1, 1).await;
+    let cluster = client(config).await;
+    let id = CustomerId(Uuid::new_v4());
+    let text = write(&cluster, id).await.to_string();
+    let (head, _) = text.split_once('@').unwrap();
+    let ahead: Token = format!("{head}@FF/0").parse().unwrap();
+    for preference in [
+        ReadPreference::PreferReplica,
+        ReadPreference::Nearest,
+        ReadPreference::Primary,
+    ] {
+        let error = read(&cluster, id, preference, &ahead).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+        assert!(error.message().contains("lost"), "{error:?}");
+    }
+    cluster.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn are_kept_or_refused() {
     let (local, config) = installed(1, 2).await;
