@@ -52,6 +52,8 @@
 //! Features: `tls` (default) for encrypted connections; `local` for clusters of real servers on
 //! loopback, for tests; `cli` for the binary `shardctl`.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod client;
 pub mod config;
 mod direct;

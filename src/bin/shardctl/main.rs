@@ -3,6 +3,8 @@
 //! One file a command. [`render`] prints results, [`failure`] prints errors, [`exit`] maps both to
 //! exit codes, [`context`] is what every command is given.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod completions;
 mod config;
 mod confirm;
