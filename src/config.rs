@@ -30,6 +30,7 @@ mod limits;
 mod load;
 mod model;
 mod nodes;
+mod password;
 mod pgpass;
 mod pins;
 mod problem;
@@ -43,9 +44,10 @@ pub use duration::parse_duration;
 pub use environment::Environment;
 pub use load::{Checked, Loader};
 pub use model::{
-    Config, FailoverSettings, NodeConfig, PoolSettings, ShardConfig, ShardedTable, TableName,
-    Timeouts, TlsConfig, TlsMode,
+    ChannelBinding, Config, FailoverSettings, NodeConfig, PoolSettings, ShardConfig, ShardedTable,
+    TableName, Timeouts, TlsConfig, TlsMode,
 };
+pub use password::{Login, PasswordError, PasswordProvider, PasswordSource};
 pub use problem::{Place, Problem, Severity};
 pub use secret::password_file;
 pub use settings::{Origin, Setting};

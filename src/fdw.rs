@@ -113,7 +113,6 @@ impl Reporting {
                 .map_err(|error| Error::config(error.to_string()).with_source(error))?,
             host: self.host.clone(),
             port: self.port,
-            password: None,
         };
         Session::to_server(&settings, &node, &self.role).await
     }

@@ -49,7 +49,8 @@
 //! - [`ops`]: what operators run, `shardctl install` first of all. The library itself never changes a
 //!   schema.
 //!
-//! Features: `tls` (default) for encrypted connections; `local` for clusters of real servers on
+//! Features: `tls` (default) for encrypted connections, with `ring` (default) as the cryptography
+//! where the process has not installed another rustls provider; `local` for clusters of real servers on
 //! loopback, for tests; `cli` for the binary `shardctl`.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]

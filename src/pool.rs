@@ -1,6 +1,6 @@
 //! Connections to nodes: how they are made, pooled, lent and given back.
 //!
-//! - `connector` makes one connection within one deadline (`socket`, `tls`) and starts its task;
+//! - `connector` makes one connection within one deadline (`socket`, `tls`, `password`) and starts its task;
 //! - `link` is what the connection's task and its holders share: notices, role, end, work in flight;
 //! - `manager` makes and checks the items of a deadpool pool;
 //! - `identity` asks each new connection whether it leads to the right server;
@@ -20,6 +20,7 @@ mod lease;
 mod link;
 mod manager;
 mod node;
+mod password;
 mod report;
 mod rows;
 mod socket;

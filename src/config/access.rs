@@ -3,13 +3,12 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
-
 use super::pgpass::Pgpass;
 use super::problem::Severity;
+use super::scalar::Scalar as _;
 use super::settings::{Origin, Settings};
 use super::text::Section;
-use super::{NodeConfig, TlsConfig, TlsMode, secret};
+use super::{ChannelBinding, NodeConfig, PasswordSource, TlsConfig, TlsMode, secret};
 
 /// PostgreSQL cuts longer identifiers off.
 const LONGEST_NAME: usize = 63;
@@ -99,16 +98,14 @@ enum Password {
     Pgpass(PathBuf),
 }
 
-/// The password for all nodes; where there is none, each node's own from `.pgpass`.
+/// Where the password comes from. It is read here to be checked, and again at each connect.
 ///
 /// Without `secrets` its source is checked as far as the file itself says it, and nothing is read.
 pub(super) fn password(
     settings: &Settings<'_>,
     root: &Section<'_>,
     secrets: bool,
-    (database, user): (Option<&str>, Option<&str>),
-    nodes: &mut [&mut NodeConfig],
-) -> Option<SecretString> {
+) -> Option<PasswordSource> {
     let (source, origin, span) = source(settings, root)?;
     let refuse = |(what, advice): secret::Refusal| {
         let place = origin.place().map(|_| settings.text.place(&span));
@@ -124,7 +121,7 @@ pub(super) fn password(
     }
     match source {
         Password::Variable(name) => match settings.environment.get(&name) {
-            Some(password) => Some(SecretString::from(password)),
+            Some(password) => Some(PasswordSource::from(password)),
             None => {
                 refuse((
                     format!("the environment variable {name} is not set"),
@@ -133,21 +130,18 @@ pub(super) fn password(
                 None
             }
         },
-        Password::File(path) => secret::read(&path).map_err(refuse).ok(),
-        Password::Pgpass(path) => {
-            let pgpass = match Pgpass::read(&path) {
-                Ok(pgpass) => pgpass,
-                Err((what, advice)) => {
-                    let what = format!("{what}; it is ignored");
-                    settings.text.record(Severity::Warning, None, what, advice);
-                    return None;
-                }
-            };
-            for node in nodes {
-                node.password = pgpass.find(&node.host, node.port, database?, user?);
-            }
-            None
+        Password::File(path) => {
+            secret::read(&path).map_err(refuse).ok()?;
+            Some(PasswordSource::File(path))
         }
+        Password::Pgpass(path) => match Pgpass::read(&path) {
+            Ok(_) => Some(PasswordSource::Pgpass(path)),
+            Err((what, advice)) => {
+                let what = format!("{what}; it is ignored");
+                settings.text.record(Severity::Warning, None, what, advice);
+                None
+            }
+        },
     }
 }
 
@@ -210,7 +204,7 @@ pub(super) fn tls(
     settings: &Settings<'_>,
     root: &Section<'_>,
     secrets: bool,
-    nodes: &[&mut NodeConfig],
+    nodes: &[&NodeConfig],
 ) -> TlsConfig {
     let section = root.section("tls");
     let said = section.as_ref().is_some_and(|section| section.has("mode"));
@@ -261,8 +255,28 @@ pub(super) fn tls(
     let file = |field: &'static str, variable: &'static str| {
         tls_file(settings, section.as_ref(), field, variable, secrets)
     };
+    let binding = ("tls", "channel_binding");
+    let fallback = settings
+        .environment
+        .setting("PGCHANNELBINDING")
+        .filter(|value| *value == "require")
+        .map(|_| ("PGCHANNELBINDING", ChannelBinding::Require));
+    let (channel_binding, origin) = settings
+        .find(section.as_ref(), binding, fallback)
+        .unwrap_or((ChannelBinding::default(), Origin::Default));
+    let plaintext = matches!(mode, Some((TlsMode::Plaintext, _)));
+    if channel_binding == ChannelBinding::Require && plaintext {
+        settings.text.record(
+            Severity::Error,
+            origin.place(),
+            "tls.channel_binding is \"require\", and tls.mode is \"plaintext\"",
+            "write mode = \"verify-full\": there is nothing to bind a login to without encryption",
+        );
+    }
+    settings.list(&["tls", "channel_binding"], channel_binding.show(), origin);
     let tls = TlsConfig {
         mode: mode.map(|(mode, _)| mode),
+        channel_binding,
         ca_file: file("ca_file", "PGSSLROOTCERT"),
         cert_file: file("cert_file", "PGSSLCERT"),
         key_file: file("key_file", "PGSSLKEY"),

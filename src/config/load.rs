@@ -136,15 +136,10 @@ impl Loader {
         };
         let written = nodes::shards(text, &root);
         advice::shards(text, &written);
-        let mut shards: Vec<ShardConfig> =
-            written.iter().filter_map(nodes::Shard::config).collect();
-        let mut all: Vec<&mut NodeConfig> = shards
-            .iter_mut()
-            .flat_map(|shard| shard.nodes.iter_mut())
-            .collect();
-        let names = (session.database.as_deref(), session.user.as_deref());
+        let shards: Vec<ShardConfig> = written.iter().filter_map(nodes::Shard::config).collect();
+        let all: Vec<&NodeConfig> = shards.iter().flat_map(|shard| &shard.nodes).collect();
         let tls = access::tls(settings, &root, self.secrets, &all);
-        let password = access::password(settings, &root, self.secrets, names, &mut all);
+        let password = access::password(settings, &root, self.secrets);
         let pool = limits::pool(settings, &root);
         let timeouts = limits::timeouts(settings, &root);
         let failover = limits::failover(settings, &root);

@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
+use super::PasswordSource;
 use crate::id::{ClusterId, NodeId, NodeIndex, ShardId, ShardIndex};
 use crate::routing::ShardMap;
 
@@ -18,8 +17,8 @@ pub struct Config {
     pub database: String,
     /// The application's role.
     pub user: String,
-    /// The role's password, if it was given here, in the environment or in a password file.
-    pub password: Option<SecretString>,
+    /// Where the role's password comes from, asked at each connect.
+    pub password: Option<PasswordSource>,
     /// What connections call themselves in `pg_stat_activity`.
     pub application_name: String,
     /// The schemas that unqualified names are looked up in, as `search_path` has them.
@@ -60,8 +59,6 @@ pub struct NodeConfig {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The password for this node, if it differs (a `.pgpass` line may name host and port).
-    pub password: Option<SecretString>,
 }
 
 /// How connections are encrypted.
@@ -75,6 +72,22 @@ pub struct TlsConfig {
     pub cert_file: Option<PathBuf>,
     /// The client's private key, as PEM.
     pub key_file: Option<PathBuf>,
+    /// Whether the login has to be bound to the encrypted channel.
+    pub channel_binding: ChannelBinding,
+}
+
+/// Whether a login is bound to the channel that it goes through, which shows a man in the middle
+/// even if he holds a certificate that an authority signed.
+///
+/// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Where the server offers it.
+    #[default]
+    Prefer,
+    /// Always: a connection is refused if it is not encrypted, if its server asks for no password,
+    /// or for one in another way than SCRAM, or has a certificate without a digest (Ed25519).
+    Require,
 }
 
 /// Whether connections are encrypted, and what is verified.

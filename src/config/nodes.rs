@@ -48,7 +48,6 @@ impl Shard {
                     id: node.id,
                     host: node.host.get_ref().clone(),
                     port: node.port,
-                    password: None,
                 })
                 .collect(),
         })

@@ -8,9 +8,9 @@ use toml::de::{DeInteger, DeValue};
 use crate::id::{ClusterId, NodeId, ShardId};
 use crate::routing::{KeyType, Negative};
 
-use super::TlsMode;
 use super::duration;
 use super::problem::nearest;
+use super::{ChannelBinding, TlsMode};
 
 /// A value of the configuration. The errors are advice: what to write.
 pub(super) trait Scalar: Sized {
@@ -229,6 +229,10 @@ macro_rules! choice {
 choice!(TlsMode, "a TLS mode", "\"verify-full\"", [
     "verify-full" => TlsMode::VerifyFull,
     "plaintext" => TlsMode::Plaintext,
+]);
+choice!(ChannelBinding, "a way to bind a login to its channel", "\"require\"", [
+    "prefer" => ChannelBinding::Prefer,
+    "require" => ChannelBinding::Require,
 ]);
 choice!(HashName, "a hash function", "\"pg\"", [
     "pg" => HashName::Pg,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use crate::config::{Config, NodeConfig};
+use crate::config::{Config, NodeConfig, PasswordSource};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, NodeIndex, ShardId};
 use crate::pool::{Access, Connection, Connector, Dialer, Fault, ReportSender};
@@ -88,11 +88,9 @@ impl Session {
         // The application's passwords are not this role's.
         let mut config = config.clone();
         config.user.clone_from(&role.user);
-        config.password.clone_from(&role.password);
-        let mut node = node.clone();
-        node.password = None;
+        config.password = role.password.clone().map(PasswordSource::Given);
         let (reports, _) = ReportSender::channel(1);
-        let connector = Connector::new(&config, shard, NodeIndex(0), &node, reports)?;
+        let connector = Connector::new(&config, shard, NodeIndex(0), node, reports)?;
         let connection = connector
             .open(Dialer {
                 access: Access::Write,

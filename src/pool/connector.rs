@@ -7,20 +7,24 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{self, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client, NoTls};
 
 use super::fault::Fault;
 use super::link::{Connection, Link};
+use super::password::{Candidates, Password};
 use super::socket::Socket;
 use super::statements::Statements;
 use super::tls::Tls;
+#[cfg(feature = "tls")]
+use super::tls::TlsFiles;
 use super::until::KeptTimer;
 use super::watched::Watched;
 #[cfg(feature = "tls")]
 use super::watched::WatchedTls;
 use super::{Access, ReportSender};
-use crate::config::{Config, NodeConfig};
+use crate::config::{ChannelBinding, Config, Login, NodeConfig};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
@@ -40,7 +44,8 @@ pub(crate) struct Connector {
     tls: Tls,
     database: String,
     user: String,
-    password: Option<SecretString>,
+    password: Password,
+    channel_binding: ChannelBinding,
     application: String,
     options: String,
     timeout: Duration,
@@ -74,7 +79,17 @@ impl Connector {
             tls: Tls::for_node(config, node)?,
             database: config.database.clone(),
             user: config.user.clone(),
-            password: node.password.clone().or_else(|| config.password.clone()),
+            password: Password::new(
+                config.password.clone(),
+                Login::new(
+                    node.id,
+                    &node.host,
+                    node.port,
+                    &config.database,
+                    &config.user,
+                ),
+            ),
+            channel_binding: config.tls.channel_binding,
             application: config.application_name.clone(),
             options: format!("{PINNED} -c search_path={search_path}"),
             timeout: config.timeouts.connect,
@@ -135,10 +150,33 @@ impl Connector {
         })
     }
 
-    async fn handshake(
+    /// Logs in, and once more with the last password that worked if the source has a new one that
+    /// the server does not take yet.
+    async fn handshake(&self, link: &Arc<Link>) -> Result<Opened, OpenError> {
+        let candidates = self.password.candidates().await;
+        let Candidates { first, second } = candidates.map_err(OpenError::Password)?;
+        let outcome = self.log_in(link, first.as_ref()).await;
+        let (opened, accepted) = match (outcome, second) {
+            (Err(OpenError::Postgres(error)), Some(second))
+                if error.code() == Some(&SqlState::INVALID_PASSWORD) =>
+            {
+                tracing::warn!(
+                    node = %self.node,
+                    "the server does not take the new password yet; trying the last that worked"
+                );
+                (self.log_in(link, Some(&second)).await?, Some(second))
+            }
+            (outcome, _) => (outcome?, first),
+        };
+        self.password.accepted(accepted);
+        Ok(opened)
+    }
+
+    async fn log_in(
         &self,
         link: &Arc<Link>,
-    ) -> Result<(Client, tokio::task::JoinHandle<()>), OpenError> {
+        password: Option<&SecretString>,
+    ) -> Result<Opened, OpenError> {
         let socket = Socket::connect(&self.host, self.port)
             .await
             .map_err(OpenError::Socket)?;
@@ -151,8 +189,12 @@ impl Connector {
                 Tls::Plaintext => SslMode::Disable,
                 #[cfg(feature = "tls")]
                 Tls::VerifyFull(_) => SslMode::Require,
+            })
+            .channel_binding(match self.channel_binding {
+                ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+                ChannelBinding::Require => config::ChannelBinding::Require,
             });
-        if let Some(password) = &self.password {
+        if let Some(password) = password {
             config.password(password.expose_secret());
         }
         match link.access {
@@ -171,9 +213,9 @@ impl Connector {
                 Ok((client, link.spawn(connection)))
             }
             #[cfg(feature = "tls")]
-            Tls::VerifyFull(tls) => {
+            Tls::VerifyFull(files) => {
                 let tls = WatchedTls {
-                    tls: self.rustls(tls).map_err(OpenError::Socket)?,
+                    tls: self.rustls(files).map_err(OpenError::Socket)?,
                     link: Arc::clone(link),
                 };
                 let (client, connection) = config
@@ -188,14 +230,13 @@ impl Connector {
     #[cfg(feature = "tls")]
     fn rustls(
         &self,
-        tls: &Arc<rustls::ClientConfig>,
+        files: &TlsFiles,
     ) -> io::Result<
         impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send + 'static>
         + use<>,
     > {
         use tokio_postgres::tls::MakeTlsConnect;
-        let mut make =
-            tokio_postgres_rustls::MakeRustlsConnect::new(rustls::ClientConfig::clone(tls));
+        let mut make = tokio_postgres_rustls::MakeRustlsConnect::new((*files.current()).clone());
         MakeTlsConnect::<Socket>::make_tls_connect(&mut make, &self.host)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
@@ -234,13 +275,18 @@ impl Connector {
                 .with_label(Label::CONNECTION_LOST)
                 .with_source(error)
             }
+            OpenError::Password(error) => error,
             OpenError::Postgres(error) => Fault::of(error, Phase::Connect).report(link),
         };
         self.locate(error.with_label(Label::NOT_SENT).in_phase(Phase::Connect))
     }
 }
 
+/// A logged-in session, and the task that drives it.
+type Opened = (Client, tokio::task::JoinHandle<()>);
+
 enum OpenError {
+    Password(Error),
     Socket(io::Error),
     Postgres(tokio_postgres::Error),
 }

@@ -1,5 +1,6 @@
 //! Clusters for the tests.
 
+pub(crate) mod authority;
 #[cfg(feature = "cli")]
 pub(crate) mod cli;
 pub(crate) mod failover;

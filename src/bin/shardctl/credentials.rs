@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use pgshard::ErrorKind;
+use pgshard::config::PasswordSource;
 use pgshard::error::Phase;
 use pgshard::ops::Credentials;
-use secrecy::SecretString;
+use pgshard::{Config, ErrorKind};
 
 use crate::exit::Usage;
 
@@ -71,15 +71,19 @@ impl Login {
         })
     }
 
-    /// With the configuration's password, if none was given.
-    pub(crate) fn or_configured(mut self, password: Option<&SecretString>) -> Login {
-        if self.role.password.is_none()
-            && let Some(password) = password
+    /// With the configuration's password, if none was given. One from `.pgpass` may be another on
+    /// each node, and is not taken.
+    pub(crate) async fn or_configured(mut self, config: &Config) -> pgshard::Result<Login> {
+        let node = config.nodes().next().map(|(_, _, node)| node);
+        if let (None, Some(source), Some(node)) = (&self.role.password, &config.password, node)
+            && !matches!(source, PasswordSource::Pgpass(_))
         {
-            self.role.password = Some(password.clone());
+            let (database, user) = (&config.database, &config.user);
+            let at = pgshard::config::Login::new(node.id, &node.host, node.port, database, user);
+            self.role.password = source.fetch(&at).await?;
             self.origin = Some("the configuration".to_owned());
         }
-        self
+        Ok(self)
     }
 
     pub(crate) fn role(&self) -> &Credentials {

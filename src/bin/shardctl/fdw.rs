@@ -262,7 +262,7 @@ impl Shards {
             "PGSHARD_FDW_PASSWORD",
         )?;
         if own {
-            login = login.or_configured(config.password.as_ref());
+            login = login.or_configured(config).await?;
         }
         let mut options = FdwOptions::new(login.role().clone());
         options.source = match self.source {

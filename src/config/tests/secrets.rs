@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use secrecy::SecretString;
+use futures::FutureExt as _;
+use secrecy::ExposeSecret as _;
 
 use super::*;
 
@@ -20,8 +21,20 @@ fn load(directory: &Path, text: &str, environment: Environment) -> Checked {
     Loader::new().environment(environment).check(&path).unwrap()
 }
 
-fn shown(password: &Option<SecretString>) -> Option<&str> {
-    password.as_ref().map(|password| password.expose_secret())
+/// What each node would log in with.
+fn passwords(config: &Config) -> Vec<Option<String>> {
+    let fetch = |node: &NodeConfig| {
+        let source = config.password.as_ref()?;
+        let (database, user) = (&config.database, &config.user);
+        let login = Login::new(node.id, &node.host, node.port, database, user);
+        let password = source.fetch(&login).now_or_never().unwrap().unwrap()?;
+        Some(password.expose_secret().to_owned())
+    };
+    config.nodes().map(|(_, _, node)| fetch(node)).collect()
+}
+
+fn shown(config: &Config) -> Option<String> {
+    passwords(config).swap_remove(0)
 }
 
 fn with_file() -> String {
@@ -36,8 +49,36 @@ fn a_password_file_is_beside_the_configuration() {
         let config = load(directory.path(), &with_file(), Environment::default())
             .into_config()
             .unwrap();
-        assert_eq!(shown(&config.password), Some("s3cret"));
+        assert_eq!(shown(&config).as_deref(), Some("s3cret"));
     }
+}
+
+#[test]
+fn a_password_is_read_again_when_it_is_needed() {
+    let directory = tempfile::tempdir().unwrap();
+    put(directory.path(), "app.secret", b"first", 0o600);
+    let config = load(directory.path(), &with_file(), Environment::default())
+        .into_config()
+        .unwrap();
+    assert!(!format!("{config:?}").contains("first"));
+    put(directory.path(), "app.secret", b"second", 0o600);
+    assert_eq!(shown(&config).as_deref(), Some("second"));
+}
+
+#[test]
+fn channel_binding_needs_a_channel() {
+    let text = GOOD.replace("mode = \"verify-full\"", "channel_binding = \"require\"");
+    let config = check_alone(&text).config.unwrap();
+    assert_eq!(config.tls.channel_binding, ChannelBinding::Require);
+    let text = GOOD.replace(
+        "mode = \"verify-full\"",
+        "mode = \"plaintext\"\nchannel_binding = \"require\"",
+    );
+    let problems = lines(&check_alone(&text));
+    assert!(
+        problems.contains("tls.channel_binding is \"require\", and tls.mode"),
+        "{problems}"
+    );
 }
 
 #[test]
@@ -80,7 +121,7 @@ fn a_bad_password_file_is_refused_where_it_is_named() {
 fn a_variable_may_hold_it() {
     let text = GOOD.replace("[routing]", "password_env = \"BANK_PASSWORD\"\n[routing]");
     let checked = check(&text, &Environment::with([("BANK_PASSWORD", "s3cret")]));
-    assert_eq!(shown(&checked.config.unwrap().password), Some("s3cret"));
+    assert_eq!(shown(&checked.config.unwrap()).as_deref(), Some("s3cret"));
     let checked = check_alone(&text);
     assert!(
         lines(&checked)
@@ -108,7 +149,7 @@ fn what_is_said_for_this_library_wins() {
         let config = load(directory.path(), text, environment)
             .into_config()
             .unwrap();
-        shown(&config.password).map(str::to_owned)
+        shown(&config)
     };
     let of = |variables| password(&with_file(), variables);
     assert_eq!(
@@ -133,15 +174,9 @@ fn pgpass_is_looked_up_node_by_node() {
     let lines_of = b"10.0.0.1:5432:bankdb:app:first\n*:*:bankdb:app:rest\n";
     put(directory.path(), ".pgpass", lines_of, 0o600);
     put(directory.path(), "own", b"*:*:*:*:named\n", 0o600);
-    let passwords = |environment: Environment| -> Vec<Option<String>> {
-        let config = load(directory.path(), GOOD, environment)
-            .into_config()
-            .unwrap();
-        assert!(config.password.is_none());
-        let nodes = config.nodes();
-        nodes
-            .map(|(_, _, node)| shown(&node.password).map(str::to_owned))
-            .collect()
+    let passwords = |environment: Environment| {
+        let config = load(directory.path(), GOOD, environment).into_config();
+        passwords(&config.unwrap())
     };
     let some = |text: &str| Some(text.to_owned());
     let home = Environment::default().with_home(directory.path());
