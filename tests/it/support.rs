@@ -5,6 +5,8 @@ pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod failover;
 mod faults;
+pub(crate) mod history;
+pub(crate) mod stage;
 
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
