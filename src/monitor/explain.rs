@@ -39,6 +39,13 @@ pub(super) fn explain(
             waiting: Waiting::Adoption(node),
         } => not_adopted(view, *node, &name),
         ShardState::Searching {
+            waiting: Waiting::Promotion(node),
+        } => format!(
+            "{} holds the lock of the failover manager and does not answer as writable yet: see what its \
+             Patroni waits for (`patronictl list`)",
+            name(*node)
+        ),
+        ShardState::Searching {
             waiting: Waiting::Primary,
         } if nothing_is_installed(view) => {
             "no node has the schema pgshard: run `shardctl install`".to_owned()
@@ -155,7 +162,7 @@ pub(super) fn event(event: &TopologyEvent, name: impl Fn(NodeIndex) -> String) -
             bad(format!("{} are writable: contested", names.join(" and ")))
         }
         TopologyEvent::Superseded { node } => bad(format!(
-            "{} is writable in a reign that has ended, and is not used: stop or rejoin it",
+            "{} is writable and not the primary, and is not used: stop or rejoin it",
             name(*node)
         )),
         TopologyEvent::Forked { node } => bad(format!(

@@ -35,6 +35,7 @@ mod action;
 mod conclude;
 mod decide;
 mod event;
+mod lease;
 mod node;
 mod operator;
 mod outcome;
@@ -298,6 +299,12 @@ impl Machine {
                     self.adopting = None;
                     self.adopt_after = now + ADOPT_RETRY;
                     outcome.probe(node);
+                }
+            }
+            Event::Leased { node, seen, until } => self.leased(node, seen, until, now, outcome),
+            Event::Unleased { node, seen } => {
+                if let Some(node) = self.node_mut(node) {
+                    node.claims.lose(seen);
                 }
             }
             Event::Tick => {}

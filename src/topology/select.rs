@@ -231,6 +231,7 @@ mod tests {
             },
             generation: 1,
             readable,
+            leased: false,
             lag: Some(3000 - replay),
             lsn: Some(Lsn(replay)),
             history: Some(history(true)),

@@ -174,6 +174,15 @@ impl Language {
                 asked_at,
                 epoch: machine.view().primary.context("no primary")?.1,
             },
+            ["leased", ..] => Event::Leased {
+                node,
+                seen: asked_at,
+                until: options.until.unwrap_or(asked_at + Duration::from_secs(5)),
+            },
+            ["unleased", ..] => Event::Unleased {
+                node,
+                seen: asked_at,
+            },
             ["adopted", reign] => Event::Adopted {
                 node,
                 history: self.history(reign)?,
@@ -274,6 +283,7 @@ pub(crate) fn state_line(state: &ShardState, language: &Language) -> String {
         ShardState::Suspect { primary } => format!("suspect {}", language.name(*primary)),
         ShardState::Searching { waiting } => match waiting {
             Waiting::Answer(node) => format!("searching answer {}", language.name(*node)),
+            Waiting::Promotion(node) => format!("searching promotion {}", language.name(*node)),
             Waiting::Adoption(node) => format!("searching adoption {}", language.name(*node)),
             _ => "searching primary".to_owned(),
         },
@@ -300,7 +310,8 @@ pub(crate) fn node_line(node: &NodeView) -> String {
         .lag
         .map(|lag| format!(" lag {lag}"))
         .unwrap_or_default();
-    format!("{}{readable}{lag}", node.state)
+    let leased = if node.leased { " leased" } else { "" };
+    format!("{}{readable}{lag}{leased}", node.state)
 }
 
 #[derive(Default)]
@@ -313,16 +324,16 @@ struct Options {
     shard: Option<ShardId>,
     streaming: Option<bool>,
     asked: Option<Duration>,
+    until: Option<Duration>,
     generation: Option<u64>,
 }
 
 impl Options {
     fn new(words: &[&str]) -> Result<Self> {
         let mut options = Options::default();
-        let skip = if words.first() == Some(&"proved") {
-            1
-        } else {
-            2
+        let skip = match words.first() {
+            Some(&("proved" | "leased" | "unleased")) => 1,
+            _ => 2,
         };
         let mut words = words.iter().skip(skip);
         while let Some(word) = words.next() {
@@ -333,6 +344,7 @@ impl Options {
                 "cluster" => options.cluster = Some(ClusterId::new(value()?)?),
                 "shard" => options.shard = Some(ShardId::new(value()?)?),
                 "asked" => options.asked = Some(Duration::from_millis(value()?.parse()?)),
+                "until" => options.until = Some(Duration::from_millis(value()?.parse()?)),
                 "generation" => options.generation = Some(value()?.parse()?),
                 "streaming" => options.streaming = Some(true),
                 "not-streaming" => options.streaming = Some(false),

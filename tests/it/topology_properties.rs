@@ -78,6 +78,8 @@ enum Step {
     },
     Fail(u16, FailureKind),
     Hint(u16, Hint, bool),
+    /// A failover manager says whether the node holds its lock.
+    Lease(u16, bool),
     /// The shell answers the last adoption that was asked for.
     Adopt(bool),
     Acknowledge(u128, u64),
@@ -124,7 +126,8 @@ fn steps() -> impl Strategy<Value = Step> {
                 node, writable, newest, promoted, foreign: foreign && node == 2, lsn
             }),
         4 => (node.clone(), kinds()).prop_map(|(node, kind)| Step::Fail(node, kind)),
-        2 => (node, hints(), any::<bool>()).prop_map(|(node, hint, old)| Step::Hint(node, hint, old)),
+        2 => (node.clone(), hints(), any::<bool>()).prop_map(|(node, hint, old)| Step::Hint(node, hint, old)),
+        2 => (node, any::<bool>()).prop_map(|(node, held)| Step::Lease(node, held)),
         2 => any::<bool>().prop_map(Step::Adopt),
         1 => (1..=5u128, 0x1000..0x9000u64).prop_map(|(reign, lsn)| Step::Acknowledge(reign, lsn)),
         1 => Just(Step::Tick),
@@ -272,6 +275,17 @@ impl World {
                     hint: *hint,
                 });
             }
+            Step::Lease(node, held) => {
+                let (node, seen) = (NodeIndex(*node), self.now);
+                self.event(match held {
+                    true => Event::Leased {
+                        node,
+                        seen,
+                        until: seen + Duration::from_secs(5),
+                    },
+                    false => Event::Unleased { node, seen },
+                });
+            }
             Step::Adopt(works) => self.finish_adoption(*works),
             Step::Acknowledge(reign, lsn) => {
                 self.machine.acknowledged(id(*reign), Lsn(*lsn), self.now);
@@ -311,17 +325,21 @@ impl World {
         known.misses >= 3 && self.now - known.heard >= Duration::from_secs(2)
     }
 
-    /// The nodes beside this one that may be taking writes in a reign that has not ended for it.
+    /// The nodes beside this one that may be taking writes in a reign that has not ended for it. The
+    /// lock decides among nodes of one reign.
     fn rivals(&self, node: NodeIndex) -> Vec<usize> {
         let Some(lent) = &self.known[node.index()].last else {
             return vec![];
         };
+        let leased = self.machine.view().nodes[node.index()].leased;
         (0..usize::from(NODES))
             .filter(|other| *other != node.index() && !self.absent(*other))
             .filter(|other| {
                 self.known[*other].last.as_ref().is_some_and(|facts| {
+                    let relation = facts.history.relation(&lent.history);
                     !facts.in_recovery
-                        && facts.history.relation(&lent.history) != Relation::Ancestor
+                        && !(leased && relation == Relation::Equal)
+                        && relation != Relation::Ancestor
                 })
             })
             .collect()
@@ -342,6 +360,11 @@ fn check_always(world: &World, generations: &mut [u64]) -> Result<(), TestCaseEr
             .any(|action| matches!(action, Action::Clear { node, .. } if node.index() == at));
         prop_assert_eq!(node.generation - generations[at], u64::from(cleared));
         generations[at] = node.generation;
+        if node.leased
+            && let Some((lent, _)) = view.primary
+        {
+            prop_assert_eq!(lent.index(), at, "another node holds the lock");
+        }
         if node.readable {
             let usable = matches!(
                 node.state,

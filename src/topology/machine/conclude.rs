@@ -7,8 +7,8 @@ use super::decide::{Verdict, index};
 use super::node::Node;
 use super::outcome::Outcome;
 use super::{
-    ADOPT_AGAIN, Adopting, Cadence, FenceReason, Loss, Machine, Reigning, Settings, ShardState,
-    TopologyEvent, View, Waiting,
+    ADOPT_AGAIN, Adopting, Cadence, FenceReason, Loss, Machine, NodeView, Reigning, Settings,
+    ShardState, TopologyEvent, View, Waiting,
 };
 use crate::id::{Epoch, Lsn, NodeIndex, ReignId};
 
@@ -21,10 +21,10 @@ impl Machine {
         let state = self.enter(verdict, now, outcome);
         let before = self.view.state.clone();
         self.tell(&before, &state, outcome);
-        self.update_nodes(now, outcome);
+        self.update_nodes(&state, now, outcome);
         self.pace(&before, &state, now, outcome);
         self.request_probes(now, outcome);
-        self.publish(state, outcome);
+        self.publish(state, now, outcome);
     }
 
     /// Whether every node was heard of once, and which servers are the shard's.
@@ -75,6 +75,9 @@ impl Machine {
             Verdict::Suspect(primary) => ShardState::Suspect { primary },
             Verdict::Unsettled(node) => ShardState::Searching {
                 waiting: Waiting::Answer(node),
+            },
+            Verdict::Promotion(node) => ShardState::Searching {
+                waiting: Waiting::Promotion(node),
             },
             Verdict::Nobody => ShardState::Searching {
                 waiting: Waiting::Primary,
@@ -327,7 +330,8 @@ impl Machine {
         }
     }
 
-    fn publish(&mut self, state: ShardState, outcome: &mut Outcome) {
+    fn publish(&mut self, state: ShardState, now: Duration, outcome: &mut Outcome) {
+        let holder = self.holder(now);
         let primary = match &state {
             ShardState::Steady { primary, epoch } => Some((*primary, *epoch)),
             _ => None,
@@ -337,7 +341,10 @@ impl Machine {
                 .nodes
                 .iter()
                 .enumerate()
-                .map(|(at, node)| self.node_view(index(at), node, &state))
+                .map(|(at, node)| NodeView {
+                    leased: Some(at) == holder,
+                    ..self.node_view(index(at), node, &state)
+                })
                 .collect(),
             state,
             primary,

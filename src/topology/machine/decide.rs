@@ -19,6 +19,8 @@ pub(super) enum Verdict {
     Suspect(NodeIndex),
     /// Nothing yet from this node.
     Unsettled(NodeIndex),
+    /// This node holds the lock and is not writable yet.
+    Promotion(NodeIndex),
     /// The system identifiers differ, without a majority.
     SystemsDiffer,
     /// More than one.
@@ -50,6 +52,21 @@ fn maximal<'a>(histories: impl Iterator<Item = &'a NodeFacts> + Clone) -> Vec<&'
         }
     }
     tops
+}
+
+/// The one of several writable nodes that holds the lock. It decides among nodes of one reign only: on
+/// parted branches there are writes that an operator has to give up.
+fn chosen<'a>(
+    several: &[(usize, &'a NodeFacts)],
+    holder: Option<usize>,
+    ended: &[(usize, &NodeFacts)],
+) -> Option<(usize, &'a NodeFacts)> {
+    let (at, facts) = *several.iter().find(|(at, _)| Some(*at) == holder)?;
+    let one_line = several
+        .iter()
+        .chain(ended)
+        .all(|(_, other)| other.history.relation(&facts.history) != Relation::Forked);
+    one_line.then_some((at, facts))
 }
 
 impl Machine {
@@ -161,8 +178,12 @@ impl Machine {
                 tops.push((at, facts));
             }
         }
+        let holder = self.holder(now);
         match tops.as_slice() {
-            [] => self.without_candidate(&ended),
+            [] => match (self.without_candidate(&ended), holder) {
+                (Verdict::Nobody, Some(holder)) => Verdict::Promotion(index(holder)),
+                (verdict, _) => verdict,
+            },
             [(at, facts)] => {
                 // A writable node whose reign has ended may be on another branch.
                 let parted = |(_, other): &&(usize, &NodeFacts)| {
@@ -172,9 +193,15 @@ impl Machine {
                 if rivals.len() > 1 {
                     return Verdict::Contested(rivals.iter().map(|(at, _)| index(*at)).collect());
                 }
-                self.with_candidate(*at, facts)
+                match holder {
+                    Some(holder) if holder != *at => Verdict::Promotion(index(holder)),
+                    _ => self.with_candidate(*at, facts),
+                }
             }
             several => {
+                if let Some(candidate) = chosen(several, holder, &ended) {
+                    return self.with_candidate(candidate.0, candidate.1);
+                }
                 let primary = self.primary.as_ref().map(|primary| primary.node.index());
                 match several.iter().find(|(at, _)| Some(*at) == primary) {
                     // The old primary is not known to be gone yet.

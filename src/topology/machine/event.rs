@@ -62,6 +62,24 @@ pub enum Event {
         /// Why.
         failure: ProbeFailure,
     },
+    /// A failover manager (Patroni) says that a node holds its lock. A node that holds it and answers
+    /// as writable is adopted at once.
+    Leased {
+        /// The node.
+        node: NodeIndex,
+        /// When the manager was asked.
+        seen: Duration,
+        /// When its word ends, unless it is heard again.
+        until: Duration,
+    },
+    /// A failover manager says that a node does not hold its lock. Nothing follows from that for a
+    /// node that is primary.
+    Unleased {
+        /// The node.
+        node: NodeIndex,
+        /// When the manager was asked.
+        seen: Duration,
+    },
     /// Time passed.
     Tick,
     /// An operator decided something.

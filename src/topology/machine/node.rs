@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lease::Claims;
 use super::{NodeState, NodeView, Settings};
 use crate::id::{Lsn, SystemId};
 use crate::topology::facts::{FailureKind, NodeFacts, ProbeFailure, ReignHistory};
@@ -37,6 +38,8 @@ pub(super) struct Node {
     requested: Option<Duration>,
     /// Whether it ever answered as a server of this shard or another, or was absent.
     pub(super) known: bool,
+    /// What is known of its claim to a failover manager's lock.
+    pub(super) claims: Claims,
     /// Good answers in a row, up to what is needed.
     pub(super) good: u8,
     /// Good answers needed before reads go there: more after it failed.
@@ -71,6 +74,7 @@ impl Node {
             ours_asked: now,
             requested: None,
             known: false,
+            claims: Claims::default(),
             good: 0,
             needed: 1,
             state: NodeState::Unknown,
@@ -84,6 +88,7 @@ impl Node {
             state: self.state,
             generation: self.generation,
             readable: false,
+            leased: false,
             lag: None,
             lsn: None,
             history: None,
@@ -128,7 +133,11 @@ impl Node {
         if ours {
             self.lives(asked_at, now);
             self.good = self.good.saturating_add(1).min(2);
+            let demoted = self.ours.as_ref().is_some_and(|old| !old.in_recovery);
             self.began = if facts.in_recovery {
+                if demoted {
+                    self.claims.give_up();
+                }
                 None
             } else {
                 let same = self

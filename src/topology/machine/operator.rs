@@ -79,6 +79,15 @@ impl Machine {
         self.head = None;
     }
 
+    /// What failover managers say of other nodes counts no more, until they say it anew.
+    fn overrule(&mut self, at: NodeIndex) {
+        for (other, node) in self.nodes.iter_mut().enumerate() {
+            if other != at.index() {
+                node.claims.overrule();
+            }
+        }
+    }
+
     pub(super) fn operator(&mut self, act: OperatorAct, outcome: &mut Outcome) {
         let refused = match act {
             OperatorAct::Fence => {
@@ -130,6 +139,7 @@ impl Machine {
         }
         self.settled = true;
         self.named = Some(at);
+        self.overrule(at);
         self.loss = None;
         None
     }

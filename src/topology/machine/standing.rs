@@ -11,12 +11,22 @@ use crate::topology::facts::{FailureKind, Relation};
 
 impl Machine {
     /// Brings the nodes' states up to date, clears pools and tells people.
-    pub(super) fn update_nodes(&mut self, now: Duration, outcome: &mut Outcome) {
+    pub(super) fn update_nodes(
+        &mut self,
+        state: &ShardState,
+        now: Duration,
+        outcome: &mut Outcome,
+    ) {
+        let lent = match state {
+            ShardState::Steady { primary, .. } => Some(primary.index()),
+            _ => None,
+        };
         for at in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(at) else {
                 continue;
             };
-            let (old, new) = (node.state, self.node_state(node, now));
+            let beside = lent.is_some_and(|lent| lent != at);
+            let (old, new) = (node.state, self.node_state(node, beside, now));
             let (was_absent, absent) = (node.was_absent, node.absent(now, &self.settings));
             self.tell_node(index(at), old, new, outcome);
             let demoted = matches!(old, NodeState::Primary { .. })
@@ -76,7 +86,8 @@ impl Machine {
         }
     }
 
-    fn node_state(&self, node: &Node, now: Duration) -> NodeState {
+    /// `beside`: whether another node is primary.
+    fn node_state(&self, node: &Node, beside: bool, now: Duration) -> NodeState {
         let absent = node.absent(now, &self.settings);
         let failed = node.failure.as_ref().map(|failure| failure.kind);
         match failed {
@@ -104,7 +115,7 @@ impl Machine {
                 reign,
                 replay: facts.lsn,
             }
-        } else if self.is_ended(facts) {
+        } else if beside || self.is_ended(facts) {
             NodeState::Superseded { reign }
         } else {
             NodeState::Primary {
@@ -134,6 +145,7 @@ impl Machine {
             state: node.state,
             generation: node.generation,
             readable,
+            leased: false,
             lag: facts
                 .filter(|_| standby && current)
                 .and_then(|facts| Some(self.head?.0.saturating_sub(facts.lsn.0))),

@@ -33,6 +33,8 @@ pub struct NodeView {
     /// Whether reads may go there: a standby that holds the current reign, answers, and streams
     /// where that is visible; or the primary of a steady shard.
     pub readable: bool,
+    /// Whether it holds the failover manager's lock, as far as that is known and beyond doubt.
+    pub leased: bool,
     /// How many bytes a standby's replay is behind the head, as of the last probe.
     pub lag: Option<u64>,
     /// The last answer's position: insert on a primary, replay on a standby.
@@ -69,7 +71,8 @@ pub enum NodeState {
         /// Its insert position.
         insert: Lsn,
     },
-    /// Writable in a reign that has ended: an old primary. Never used.
+    /// Writable in a reign that has ended, or beside the primary, which holds the failover manager's
+    /// lock: an old primary, or a replica promoted by accident. Never used.
     Superseded {
         /// Its newest reign.
         reign: ReignId,
@@ -170,6 +173,8 @@ pub enum Waiting {
     Answer(NodeIndex),
     /// For the reign to be written on this node.
     Adoption(NodeIndex),
+    /// For this node, which holds the failover manager's lock, to become writable.
+    Promotion(NodeIndex),
     /// For the last primary to come back, or a replica to be promoted.
     Primary,
 }
