@@ -337,9 +337,8 @@ impl World {
             .filter(|other| {
                 self.known[*other].last.as_ref().is_some_and(|facts| {
                     let relation = facts.history.relation(&lent.history);
-                    !facts.in_recovery
-                        && !(leased && relation == Relation::Equal)
-                        && relation != Relation::Ancestor
+                    let settled = leased && relation == Relation::Equal;
+                    !(facts.in_recovery || settled) && relation != Relation::Ancestor
                 })
             })
             .collect()
