@@ -14,7 +14,8 @@ use crate::ops::install::{Install, InstallOptions};
 use super::cluster::{DATABASE, LocalCluster};
 use super::node::LocalNode;
 use super::replication::{admin_as, db_error};
-use super::secrets::{APP, OWNER, write_private};
+use super::secrets::{APP, OWNER, Secrets, write_private};
+use super::server::Server;
 
 /// The example bank, in the order in which it is created.
 const BANK: [&str; 3] = [
@@ -32,38 +33,7 @@ impl LocalCluster {
 
     /// The configuration as text, with other ports for the nodes: those of proxies before them.
     pub fn config_toml_via(&self, port: impl Fn(&LocalNode) -> u16) -> String {
-        let mut text = format!(
-            "# Written by pgshard's local launcher, and again at each start.\n\
-             cluster = \"bank\"\n\
-             database = \"{DATABASE}\"\n\
-             user = \"{APP}\"\n\
-             password_file = \"secrets/{APP}\"\n\
-             \n\
-             [routing]\n\
-             hash = \"pg\"\n\
-             key = \"uuid\"\n\
-             buckets = 4096\n\
-             version = 1\n"
-        );
-        for table in ["customers", "bank_accounts", "transactions"] {
-            let _ = write!(
-                text,
-                "\n[[table]]\nname = \"{table}\"\nkey = \"customer_id\"\n"
-            );
-        }
-        text.push_str("\n[[reference]]\nname = \"currencies\"\n");
-        for shard in self.shards() {
-            let _ = write!(text, "\n[[shard]]\nid = \"{}\"\n", shard.id());
-            for node in shard.nodes() {
-                let _ = writeln!(
-                    text,
-                    "[[shard.node]]\nid = \"{}\"\nhost = \"127.0.0.1\"\nport = {}",
-                    node.id(),
-                    port(node)
-                );
-            }
-        }
-        text
+        bank_toml(self.nodes().map(|node| (node, port(node))))
     }
 
     /// The configuration, whatever this process's environment says.
@@ -81,10 +51,7 @@ impl LocalCluster {
     ///
     /// If the cluster's directory has lost its password files.
     pub fn config_via(&self, port: impl Fn(&LocalNode) -> u16) -> Result<Config> {
-        Loader::new()
-            .environment(Environment::default())
-            .check_text(&self.config_toml_via(port), self.config_file())
-            .into_config()
+        load(&self.config_toml_via(port), self.config_file())
     }
 
     /// Where [`write_config`](Self::write_config) writes the configuration: `shards.toml` in the
@@ -104,7 +71,7 @@ impl LocalCluster {
 
     /// The role that owns the databases, for `shardctl install` and the like.
     pub fn owner(&self) -> Credentials {
-        self.credentials(OWNER)
+        self.secrets().credentials(OWNER)
     }
 
     /// The file that holds the owner's password on one line.
@@ -118,15 +85,10 @@ impl LocalCluster {
     /// # Errors
     ///
     /// If a shard has no primary that answers, or a statement fails.
-    pub async fn install(&self, mut done: impl FnMut(ShardId)) -> Result<Config> {
+    pub async fn install(&self, done: impl FnMut(ShardId)) -> Result<Config> {
         self.create_bank().await?;
         let config = self.config()?;
-        let mut options = InstallOptions::new(self.owner());
-        options.placement_check = true;
-        // A machine that starts a dozen servers may be slow to answer.
-        options.lock_timeout = Duration::from_secs(30);
-        let install = Install::plan(&config, options).await?;
-        install.apply(|plan| done(plan.shard)).await?;
+        install(&config, self.owner(), done).await?;
         Ok(config)
     }
 
@@ -137,25 +99,84 @@ impl LocalCluster {
     /// If a shard has no primary that answers, or a statement fails.
     pub async fn create_bank(&self) -> Result<()> {
         for shard in self.shards() {
-            self.create_bank_on(shard.primary()).await?;
+            create_bank_on(shard.primary(), self.secrets()).await?;
         }
         Ok(())
     }
+}
 
-    async fn create_bank_on(&self, primary: &LocalNode) -> Result<()> {
-        let session = admin_as(primary, self.secrets(), OWNER, DATABASE).await?;
-        let exists: bool = session
-            .query_one("SELECT to_regclass('public.currencies') IS NOT NULL", &[])
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(db_error(primary))?;
-        if exists {
-            return Ok(());
-        }
-        // One simple query is one transaction: all of it or nothing.
-        let sql = BANK.concat();
-        session.batch_execute(&sql).await.map_err(db_error(primary))
+/// The configuration of the example bank on servers, shard by shard.
+pub(super) fn bank_toml<'a, S: Server + 'a>(nodes: impl Iterator<Item = (&'a S, u16)>) -> String {
+    let mut text = format!(
+        "# Written by pgshard's local launcher, and again at each start.\n\
+         cluster = \"bank\"\n\
+         database = \"{DATABASE}\"\n\
+         user = \"{APP}\"\n\
+         password_file = \"secrets/{APP}\"\n\
+         \n\
+         [routing]\n\
+         hash = \"pg\"\n\
+         key = \"uuid\"\n\
+         buckets = 4096\n\
+         version = 1\n"
+    );
+    for table in ["customers", "bank_accounts", "transactions"] {
+        let _ = write!(
+            text,
+            "\n[[table]]\nname = \"{table}\"\nkey = \"customer_id\"\n"
+        );
     }
+    text.push_str("\n[[reference]]\nname = \"currencies\"\n");
+    let mut shard = None;
+    for (node, port) in nodes {
+        if shard.replace(node.shard()) != Some(node.shard()) {
+            let _ = write!(text, "\n[[shard]]\nid = \"{}\"\n", node.shard());
+        }
+        let _ = writeln!(
+            text,
+            "[[shard.node]]\nid = \"{}\"\nhost = \"127.0.0.1\"\nport = {port}",
+            node.id(),
+        );
+    }
+    text
+}
+
+/// Reads a configuration as if it were in `file`, whatever this process's environment says.
+pub(super) fn load(text: &str, file: PathBuf) -> Result<Config> {
+    Loader::new()
+        .environment(Environment::default())
+        .check_text(text, file)
+        .into_config()
+}
+
+/// Installs the schema `pgshard` with placement checks, and calls `done` after each shard.
+pub(super) async fn install(
+    config: &Config,
+    owner: Credentials,
+    mut done: impl FnMut(ShardId),
+) -> Result<()> {
+    let mut options = InstallOptions::new(owner);
+    options.placement_check = true;
+    // A machine that starts a dozen servers may be slow to answer.
+    options.lock_timeout = Duration::from_secs(30);
+    let install = Install::plan(config, options).await?;
+    install.apply(|plan| done(plan.shard)).await
+}
+
+/// Creates the example bank's tables on a primary, unless they are there.
+pub(super) async fn create_bank_on(primary: &impl Server, secrets: &Secrets) -> Result<()> {
+    let session = admin_as(primary, secrets, OWNER, DATABASE).await?;
+    let exists: bool = session
+        .query_one("SELECT to_regclass('public.currencies') IS NOT NULL", &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(db_error(primary))?;
+    if exists {
+        return Ok(());
+    }
+    // One simple query is one transaction: all of it or nothing.
+    let sql = BANK.concat();
+    session.batch_execute(&sql).await.map_err(db_error(primary))
 }
 
 /// Where a role's password is kept, alone on one line, for `password_file` in a configuration.

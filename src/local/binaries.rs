@@ -87,6 +87,28 @@ impl Binaries {
     }
 }
 
+/// A program of the system that is no part of PostgreSQL: `patroni`, `etcd`, `pgbouncer`, …
+///
+/// # Errors
+///
+/// If it is neither in `PATH` nor where Debian puts it, or the servers' user may not run it; the
+/// message names Debian's package.
+pub(super) fn find_program(account: &Account, name: &str, package: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|program| account.can_run(program))
+        .ok_or_else(|| {
+            Error::refused(format!(
+                "there is no program {name} that the servers' user may run, neither in PATH nor in \
+                 /usr/bin and /usr/sbin; install it (on Debian: apt-get install \
+                 --no-install-recommends {package})"
+            ))
+        })
+}
+
 fn missing(account: &Account, dir: &Path) -> Option<&'static str> {
     NEEDED
         .into_iter()

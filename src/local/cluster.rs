@@ -7,13 +7,13 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardId};
-use crate::ops::Credentials;
 
 use super::account::Account;
 use super::binaries::Binaries;
 use super::home::Home;
 use super::node::{LocalNode, NodeState};
 use super::secrets::{APP, OWNER, SUPERUSER, Secrets};
+use super::server::Server;
 use super::shard::LocalShard;
 use super::spec::{LocalSpec, StopMode};
 use super::state::State;
@@ -83,7 +83,7 @@ impl LocalCluster {
         let saved = State::read(&home.state())?;
         let secrets = match &saved {
             Some(saved) => {
-                saved.check(&spec, &binaries)?;
+                saved.check(&spec, &binaries, false)?;
                 Secrets::read(&home.passwords())?
             }
             None => {
@@ -277,25 +277,8 @@ impl LocalCluster {
         &self.secrets
     }
 
-    pub(super) fn credentials(&self, role: &str) -> Credentials {
-        Credentials {
-            user: role.to_owned(),
-            password: Some(self.secrets.password(role).into()),
-        }
-    }
-
     fn conninfo(&self, node: &str, role: &str) -> Result<tokio_postgres::Config> {
-        let node = self.node(node)?;
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host("127.0.0.1")
-            .port(node.port())
-            .user(role)
-            .password(self.secrets.password(role))
-            .dbname(DATABASE)
-            .ssl_mode(tokio_postgres::config::SslMode::Disable)
-            .connect_timeout(Duration::from_secs(5));
-        Ok(config)
+        Ok(conninfo(self.node(node)?, &self.secrets, role))
     }
 
     fn find(&self, name: &str) -> Result<(&LocalShard, &LocalNode)> {
@@ -304,11 +287,8 @@ impl LocalCluster {
             .flat_map(|shard| shard.nodes().iter().map(move |node| (shard, node)))
             .find(|(_, node)| node.id().as_str() == name)
             .ok_or_else(|| {
-                let names: Vec<String> = self.nodes().map(|node| node.id().to_string()).collect();
-                Error::config(format!(
-                    "there is no node {name:?}; there are {}",
-                    names.join(", ")
-                ))
+                let names: Vec<NodeId> = self.nodes().map(LocalNode::id).collect();
+                no_node(name, names.iter())
             })
     }
 
@@ -317,6 +297,7 @@ impl LocalCluster {
             major: self.major,
             synchronous: self.synchronous,
             shards: self.shards.iter().map(LocalShard::saved).collect(),
+            patroni: None,
         }
         .write(&self.home.state())
     }
@@ -330,6 +311,33 @@ impl Drop for LocalCluster {
         running().for_each(|node| node.wait_end(deadline));
         // What still lives is killed when the directory is given up.
     }
+}
+
+/// How a role connects to a server's database.
+pub(super) fn conninfo(
+    server: &impl Server,
+    secrets: &Secrets,
+    role: &str,
+) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(server.port())
+        .user(role)
+        .password(secrets.password(role))
+        .dbname(DATABASE)
+        .ssl_mode(tokio_postgres::config::SslMode::Disable)
+        .connect_timeout(Duration::from_secs(5));
+    config
+}
+
+/// The error of a name that no node has.
+pub(super) fn no_node<'a>(name: &str, nodes: impl Iterator<Item = &'a NodeId>) -> Error {
+    let names: Vec<&str> = nodes.map(NodeId::as_str).collect();
+    Error::config(format!(
+        "there is no node {name:?}; there are {}",
+        names.join(", ")
+    ))
 }
 
 /// The name of a shard.

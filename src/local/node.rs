@@ -1,24 +1,22 @@
 //! One server: its files, its process, and how to start and end it.
 
 use std::fmt;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId};
 
 use super::account::Account;
 use super::binaries::Binaries;
+use super::daemon::{self, Daemon};
 use super::port::ReservedPort;
-use super::spawn::{self, io_error, on_spawner};
+use super::server::Server;
+use super::spawn::{self, io_error};
 use super::spec::StopMode;
 use super::{process, shmem};
 
@@ -33,7 +31,7 @@ pub struct LocalNode {
     dir: PathBuf,
     account: Account,
     binaries: Binaries,
-    process: Mutex<Option<Process>>,
+    daemon: Daemon,
 }
 
 /// What a node's server is doing, as far as its processes tell.
@@ -46,12 +44,6 @@ pub enum NodeState {
     Paused,
     /// It has no processes.
     Down,
-}
-
-struct Process {
-    postmaster: Pid,
-    ended: watch::Receiver<bool>,
-    paused: bool,
 }
 
 impl LocalNode {
@@ -70,7 +62,7 @@ impl LocalNode {
             dir,
             account,
             binaries,
-            process: Mutex::new(None),
+            daemon: Daemon::new(format!("the server of {id}")),
         }
     }
 
@@ -101,17 +93,13 @@ impl LocalNode {
 
     /// What the server is doing.
     pub fn state(&self) -> NodeState {
-        match self.running() {
-            None => NodeState::Down,
-            Some((_, _, true)) => NodeState::Paused,
-            Some((_, _, false)) => NodeState::Running,
-        }
+        self.daemon.state()
     }
 
     /// The postmaster's process id, if it runs.
     pub fn process_id(&self) -> Option<u32> {
-        self.running()
-            .map(|(postmaster, ..)| postmaster.as_raw().unsigned_abs())
+        let process = self.daemon.running()?;
+        Some(process.id.as_raw().unsigned_abs())
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -139,7 +127,7 @@ impl LocalNode {
 
     /// Starts the server and waits until it accepts sessions.
     pub(super) async fn start(&self) -> Result<()> {
-        if self.running().is_some() {
+        if self.daemon.running().is_some() {
             return Err(self.refused("is running already (resume it if it is paused)"));
         }
         let data = self.canonical_data()?;
@@ -152,43 +140,14 @@ impl LocalNode {
             .arg(&data)
             .args(["-c", &format!("port={}", self.port())])
             .args(["-c", &format!("cluster_name={}", self.id)]);
-        // A group of its own: Ctrl-C in a terminal does not reach the servers before their
-        // launcher had its turn, and if the launcher dies while they are paused, the kernel wakes
-        // the orphaned group so that it can obey the signal to stop.
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let log_error = |e| io_error(format!("cannot write {}", self.log_file().display()), e);
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_file())
-            .map_err(log_error)?;
-        let copy = log.as_fd().try_clone_to_owned().map_err(log_error)?;
-        command.stdout(copy).stderr(log);
-        let mut child = on_spawner(move || command.spawn())
-            .await?
-            .map_err(|e| io_error(format!("cannot start {}", program.display()), e))?;
-        let postmaster = Pid::from_raw(child.id().cast_signed());
-        let (sender, ended) = watch::channel(false);
-        // Waits for its end, so that no zombie keeps the data directory's lock file valid.
-        std::thread::Builder::new()
-            .name(format!("pgshard-{}", self.id))
-            .spawn(move || {
-                let _ = child.wait();
-                let _ = sender.send(true);
-            })
-            .map_err(|e| io_error("cannot start a thread", e))?;
-        *self.process() = Some(Process {
-            postmaster,
-            ended,
-            paused: false,
-        });
+        let postmaster = self.daemon.start(command, &self.log_file()).await?;
         self.wait_ready(&data, postmaster).await
     }
 
     async fn wait_ready(&self, data: &Path, postmaster: Pid) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !is_ready(data, postmaster) {
-            if self.running().is_none() {
+            if self.daemon.running().is_none() {
                 return Err(self.failed(format!(
                     "the server ended while it started: {}",
                     self.log_tail()
@@ -208,15 +167,14 @@ impl LocalNode {
 
     /// Stops the server and waits until its processes are gone.
     pub(super) async fn stop(&self, mode: StopMode, patience: Duration) -> Result<()> {
-        let Some((postmaster, mut ended, paused)) = self.running() else {
-            return Ok(());
-        };
-        if paused {
-            return Err(self.refused("is paused and cannot stop; resume or kill it"));
+        match self.state() {
+            NodeState::Down => return Ok(()),
+            NodeState::Paused => {
+                return Err(self.refused("is paused and cannot stop; resume or kill it"));
+            }
+            NodeState::Running => {}
         }
-        let _ = kill(postmaster, signal(mode));
-        let gone = tokio::time::timeout(patience, ended.wait_for(|ended| *ended));
-        if gone.await.is_err() {
+        if self.daemon.end(signal(mode), patience).await.is_err() {
             return Err(Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -234,54 +192,41 @@ impl LocalNode {
     /// Kills every process of the server with SIGKILL and waits until they are gone.
     pub(super) async fn kill(&self) -> Result<()> {
         let data = self.canonical_data()?;
-        let Some((postmaster, mut ended, _)) = self.running() else {
-            return process::kill_server(&data, None).await;
-        };
-        process::kill_server(&data, Some(postmaster)).await?;
-        let _ = ended.wait_for(|ended| *ended).await;
-        Ok(())
+        let postmaster = self.daemon.running().map(|process| process.id);
+        process::kill_server(&data, postmaster).await?;
+        self.daemon.kill().await
     }
 
     /// Stops every process of the server with SIGSTOP. Pausing twice is no error.
     pub(super) async fn pause(&self) -> Result<()> {
-        let (postmaster, ..) = self
-            .running()
-            .ok_or_else(|| self.refused("is not running"))?;
-        if let Some(process) = self.process().as_mut() {
-            process.paused = true;
-        }
+        let postmaster = self.postmaster()?;
+        self.daemon.set_paused(true);
         process::freeze(&self.canonical_data()?, postmaster).await
     }
 
     /// Lets a paused server go on.
     pub(super) async fn resume(&self) -> Result<()> {
-        let (postmaster, ..) = self
-            .running()
-            .ok_or_else(|| self.refused("is not running"))?;
+        let postmaster = self.postmaster()?;
         process::thaw(&self.canonical_data()?, postmaster).await?;
-        if let Some(process) = self.process().as_mut() {
-            process.paused = false;
-        }
+        self.daemon.set_paused(false);
         Ok(())
     }
 
     /// Asks the server to end at once, for use in a destructor.
     pub(super) fn signal_end(&self) {
-        if let Some((postmaster, _, paused)) = self.running() {
-            let _ = kill(postmaster, Signal::SIGQUIT);
-            if paused && let Ok(data) = self.canonical_data() {
-                for pid in process::of_server(&data) {
-                    let _ = kill(pid, Signal::SIGCONT);
-                }
+        self.daemon.signal(Signal::SIGQUIT);
+        if self.state() == NodeState::Paused
+            && let Ok(data) = self.canonical_data()
+        {
+            for pid in process::of_server(&data) {
+                let _ = kill(pid, Signal::SIGCONT);
             }
         }
     }
 
     /// Waits for the end without a runtime.
     pub(super) fn wait_end(&self, deadline: Instant) {
-        while self.running().is_some() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.daemon.wait_end(deadline);
     }
 
     /// Removes the data directory of a stopped server.
@@ -298,8 +243,7 @@ impl LocalNode {
 
     /// The end of the server's log, for messages.
     pub(super) fn log_tail(&self) -> String {
-        let text = std::fs::read(self.log_file()).unwrap_or_default();
-        spawn::tail(&String::from_utf8_lossy(&text))
+        daemon::log_tail(&self.log_file())
     }
 
     pub(super) fn refused(&self, why: &str) -> Error {
@@ -320,16 +264,29 @@ impl LocalNode {
             .map_err(|e| io_error(format!("cannot reach {}", data.display()), e))
     }
 
-    fn running(&self) -> Option<(Pid, watch::Receiver<bool>, bool)> {
-        let process = self.process();
-        let process = process
-            .as_ref()
-            .filter(|process| !*process.ended.borrow())?;
-        Some((process.postmaster, process.ended.clone(), process.paused))
+    fn postmaster(&self) -> Result<Pid> {
+        self.daemon
+            .running()
+            .map(|process| process.id)
+            .ok_or_else(|| self.refused("is not running"))
+    }
+}
+
+impl Server for LocalNode {
+    fn id(&self) -> NodeId {
+        self.id
     }
 
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    fn state(&self) -> NodeState {
+        self.daemon.state()
     }
 }
 

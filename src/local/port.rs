@@ -39,6 +39,14 @@ impl ReservedPort {
         })
     }
 
+    /// The port of an earlier run, or another if somebody has taken it since.
+    pub(super) fn preferring(wanted: Option<u16>) -> Result<Self> {
+        match Self::new(wanted) {
+            Err(_) if wanted.is_some() => Self::new(None),
+            other => other,
+        }
+    }
+
     pub(super) fn number(&self) -> u16 {
         self.number
     }

@@ -11,6 +11,8 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, ErrorKind, Result};
 
+use super::node::NodeState;
+
 /// How long signals may take to have their effect on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,22 @@ fn serves(pid: i32, data: &Path) -> bool {
     std::fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd == data)
         && std::fs::read_link(proc.join("exe"))
             .is_ok_and(|exe| exe.file_name().is_some_and(|name| name == "postgres"))
+}
+
+/// The postmaster of the server on `data`, if it lives.
+pub(super) fn postmaster(data: &Path) -> Option<Pid> {
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid = text.lines().next()?.trim().parse().ok()?;
+    serves(pid, data).then(|| Pid::from_raw(pid))
+}
+
+/// What the server on `data` is doing, whoever started it.
+pub(super) fn server_state(data: &Path) -> NodeState {
+    match postmaster(data).map(state) {
+        None => NodeState::Down,
+        Some(Some('T')) => NodeState::Paused,
+        Some(_) => NodeState::Running,
+    }
 }
 
 /// The state letter of a process as in `ps`: `R`, `S`, `T` (stopped), `Z` (ended, not waited for).

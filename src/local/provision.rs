@@ -1,5 +1,6 @@
 //! Making the servers of a shard: `initdb` for the primary, `pg_basebackup` for the replicas.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::sql::{ident, literal};
 use super::cluster::DATABASE;
 use super::node::LocalNode;
 use super::replication::{db_error, source_conninfo};
-use super::secrets::{APP, OWNER, REPLICATOR, SUPERUSER, Secrets, write_private};
+use super::secrets::{OWNER, REPLICATOR, SUPERUSER, Secrets, write_private};
+use super::server::Server;
 use super::settings::{postgresql_conf, standby_auto_conf};
 use super::spawn::{self, io_error};
 
@@ -61,23 +63,29 @@ pub(super) async fn init(
     node.account().own(&conf, 0o600)
 }
 
-/// Creates the roles and the database, through a superuser's session on a new primary.
+/// Creates roles and the database, through a superuser's session on a new primary.
 pub(super) async fn create_roles(
-    node: &LocalNode,
+    node: &impl Server,
     admin: &Client,
     secrets: &Secrets,
+    roles: &[&str],
 ) -> Result<()> {
-    // Verifiers are computed here, so that no statement holds a password.
-    let verifier = |role| literal(&scram_sha_256(secrets.password(role).as_bytes())).to_string();
-    let roles = format!(
-        "CREATE ROLE {REPLICATOR} LOGIN REPLICATION PASSWORD {};
-         CREATE ROLE {OWNER} LOGIN PASSWORD {};
-         CREATE ROLE {APP} LOGIN PASSWORD {};",
-        verifier(REPLICATOR),
-        verifier(OWNER),
-        verifier(APP),
-    );
-    admin.batch_execute(&roles).await.map_err(db_error(node))?;
+    let mut sql = String::new();
+    for &role in roles {
+        // Verifiers are computed here, so that no statement holds a password.
+        let verifier = scram_sha_256(secrets.password(role).as_bytes());
+        let replication = if role == REPLICATOR {
+            "REPLICATION"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            sql,
+            "CREATE ROLE {role} LOGIN {replication} PASSWORD {};",
+            literal(&verifier)
+        );
+    }
+    admin.batch_execute(&sql).await.map_err(db_error(node))?;
     admin
         .batch_execute(&format!(
             "CREATE DATABASE {} OWNER {OWNER}",
@@ -88,7 +96,7 @@ pub(super) async fn create_roles(
 }
 
 /// What only a superuser can prepare inside the new database.
-pub(super) async fn prepare_database(node: &LocalNode, admin: &Client) -> Result<()> {
+pub(super) async fn prepare_database(node: &impl Server, admin: &Client) -> Result<()> {
     // Before PostgreSQL 15, public belongs to the superuser and anyone may create in it.
     let sql = format!(
         "ALTER SCHEMA public OWNER TO {OWNER};

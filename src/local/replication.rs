@@ -10,6 +10,7 @@ use crate::sql::literal;
 use super::node::{LocalNode, NodeState};
 use super::provision;
 use super::secrets::{REPLICATOR, SUPERUSER, Secrets};
+use super::server::Server;
 use super::spawn::{self, io_error};
 use super::spec::StopMode;
 
@@ -32,7 +33,9 @@ pub(super) fn source_conninfo(node: &LocalNode, source: &LocalNode, role: &str) 
 }
 
 /// Turns a driver's error into ours, with the node.
-pub(super) fn db_error(node: &LocalNode) -> impl Fn(tokio_postgres::Error) -> Error {
+pub(super) fn db_error<S: Server + ?Sized>(
+    node: &S,
+) -> impl Fn(tokio_postgres::Error) -> Error + use<S> {
     let (shard, node) = (node.shard(), node.id());
     move |error| {
         let (kind, text) = match error.as_db_error() {
@@ -48,13 +51,13 @@ pub(super) fn db_error(node: &LocalNode) -> impl Fn(tokio_postgres::Error) -> Er
 }
 
 /// A superuser's session.
-pub(super) async fn admin(node: &LocalNode, secrets: &Secrets, database: &str) -> Result<Client> {
+pub(super) async fn admin(node: &impl Server, secrets: &Secrets, database: &str) -> Result<Client> {
     admin_as(node, secrets, SUPERUSER, database).await
 }
 
 /// A session of one of the cluster's roles.
 pub(super) async fn admin_as(
-    node: &LocalNode,
+    node: &impl Server,
     secrets: &Secrets,
     role: &str,
     database: &str,
@@ -85,7 +88,7 @@ pub(super) async fn admin_as(
     Ok(client)
 }
 
-pub(super) async fn in_recovery(node: &LocalNode, admin: &Client) -> Result<bool> {
+pub(super) async fn in_recovery(node: &impl Server, admin: &Client) -> Result<bool> {
     admin
         .query_one("SELECT pg_is_in_recovery()", &[])
         .await
@@ -135,7 +138,7 @@ async fn reload(node: &LocalNode, admin: &Client) -> Result<()> {
 }
 
 /// The names of the standbys that the primary sees stream.
-pub(super) async fn streaming(primary: &LocalNode, admin: &Client) -> Result<Vec<String>> {
+pub(super) async fn streaming(primary: &impl Server, admin: &Client) -> Result<Vec<String>> {
     let sql = "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'";
     admin
         .query(sql, &[])

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::Credentials;
 
 use super::spawn::io_error;
 
@@ -31,8 +32,6 @@ pub(super) struct Secrets {
 
 impl Secrets {
     pub(super) fn generate() -> Self {
-        // 122 random bits from the operating system.
-        let random = || SecretString::from(Uuid::new_v4().simple().to_string());
         Secrets {
             passwords: ROLES.iter().map(|&role| (role, random())).collect(),
         }
@@ -68,6 +67,14 @@ impl Secrets {
             .map_or("", |(_, password)| password.expose_secret())
     }
 
+    /// A role with its password.
+    pub(super) fn credentials(&self, role: &str) -> Credentials {
+        Credentials {
+            user: role.to_owned(),
+            password: Some(self.password(role).into()),
+        }
+    }
+
     /// Writes a password file as libpq reads it, for some of the roles, readable by its owner only.
     pub(super) fn write(&self, file: &Path, roles: &[&str]) -> Result<()> {
         let mut text = String::new();
@@ -81,6 +88,11 @@ impl Secrets {
     pub(super) fn write_all(&self, file: &Path) -> Result<()> {
         self.write(file, &ROLES)
     }
+}
+
+/// A new password: 122 random bits from the operating system.
+pub(super) fn random() -> SecretString {
+    SecretString::from(Uuid::new_v4().simple().to_string())
 }
 
 /// Writes a file that only its owner may read, from its first byte on.

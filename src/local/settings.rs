@@ -55,6 +55,18 @@ pub(super) fn postgresql_conf(major: u32, extra: &[(String, String)]) -> String 
     text
 }
 
+/// The settings as names and values, for whoever writes the file himself; later ones override.
+pub(super) fn list(major: u32, extra: &[(String, String)]) -> Vec<(String, String)> {
+    let io = (major >= 18).then(|| ("io_method".to_owned(), "sync".to_owned()));
+    BASE.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+        .chain(io)
+        .chain(extra.iter().cloned())
+        .collect()
+}
+
 /// A value in a configuration file: quotes doubled, backslashes too.
 pub(super) fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))

@@ -17,7 +17,7 @@ use super::home::Home;
 use super::node::{LocalNode, NodeState};
 use super::port::ReservedPort;
 use super::replication::{self, admin};
-use super::secrets::Secrets;
+use super::secrets::{APP, OWNER, REPLICATOR, Secrets};
 use super::spec::StopMode;
 use super::state::SavedShard;
 use super::{provision, settings};
@@ -48,11 +48,7 @@ impl LocalShard {
             .map(|node| {
                 let name = node_name(index, node)?;
                 let wanted = saved.and_then(|saved| saved.ports.get(node).copied());
-                // Somebody may have taken the port while the cluster was down.
-                let port = match ReservedPort::new(wanted) {
-                    Err(_) if wanted.is_some() => ReservedPort::new(None)?,
-                    other => other?,
-                };
+                let port = ReservedPort::preferring(wanted)?;
                 let dir = home.node(name);
                 Ok(LocalNode::new(
                     name,
@@ -116,7 +112,7 @@ impl LocalShard {
         provision::init(primary, secrets, settings).await?;
         primary.start().await?;
         let session = admin(primary, secrets, "postgres").await?;
-        provision::create_roles(primary, &session, secrets).await?;
+        provision::create_roles(primary, &session, secrets, &[REPLICATOR, OWNER, APP]).await?;
         let inside = admin(primary, secrets, DATABASE).await?;
         provision::prepare_database(primary, &inside).await?;
         drop(inside);

@@ -1,6 +1,7 @@
 //! What a run remembers for the next one on the same directory.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,22 @@ pub(super) struct State {
     pub(super) major: u32,
     pub(super) synchronous: bool,
     pub(super) shards: Vec<SavedShard>,
+    /// What a cluster under Patroni has besides.
+    #[serde(default)]
+    pub(super) patroni: Option<SavedPatroni>,
+}
+
+/// Ports and timings of a cluster under Patroni.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SavedPatroni {
+    /// For clients, for peers.
+    pub(super) etcd: [u16; 2],
+    /// Of the REST interfaces, by shard.
+    pub(super) rest: Vec<Vec<u16>>,
+    pub(super) ttl: Duration,
+    pub(super) loop_wait: Duration,
+    pub(super) retry_timeout: Duration,
+    pub(super) primary_start_timeout: Duration,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +79,16 @@ impl State {
     }
 
     /// Refuses to start another cluster than the one that is there.
-    pub(super) fn check(&self, spec: &LocalSpec, binaries: &Binaries) -> Result<()> {
+    pub(super) fn check(&self, spec: &LocalSpec, binaries: &Binaries, patroni: bool) -> Result<()> {
+        if self.patroni.is_some() != patroni {
+            let how = |patroni| if patroni { "with" } else { "without" };
+            return Err(Error::refused(format!(
+                "the directory holds a cluster {} Patroni, and one {} it was asked for; ask for \
+                 the same, or name another directory",
+                how(!patroni),
+                how(patroni)
+            )));
+        }
         let replicas = self.replicas();
         let same = self.shards.len() == spec.shards
             && replicas == spec.replicas

@@ -10,9 +10,10 @@ use crate::error::Result;
 use crate::id::{NodeId, ShardId};
 
 use super::cluster::{LocalCluster, node_name, shard_name};
-use super::node::{LocalNode, NodeState};
+use super::node::NodeState;
 use super::replication::admin;
 use super::secrets::Secrets;
+use super::server::Server;
 use super::state::{STATE, State};
 
 /// How long one node may take to answer.
@@ -29,13 +30,16 @@ pub struct NodeStatus {
     pub port: u16,
     /// What its processes do.
     pub state: NodeState,
+    /// What its Patroni does, if it has one.
+    #[serde(default)]
+    pub manager: Option<NodeState>,
     /// Whether it is writable or follows another; `None` if it does not answer.
     pub role: Option<NodeRole>,
     /// Its timeline, if it is a primary that answers.
     pub timeline: Option<u32>,
     /// For a standby: the state of its stream as its primary sees it, such as `streaming`.
     pub stream: Option<String>,
-    /// For a standby: `async`, or `quorum` if a COMMIT may wait for it.
+    /// For a standby: `async`, or `sync` or `quorum` if a COMMIT may wait for it.
     pub sync: Option<String>,
     /// For a standby: how many bytes of the log it has still to replay.
     pub lag_bytes: Option<i64>,
@@ -57,6 +61,7 @@ impl NodeStatus {
                     node: node_name(shard, node)?,
                     port,
                     state: NodeState::Down,
+                    manager: None,
                     role: None,
                     timeline: None,
                     stream: None,
@@ -96,39 +101,44 @@ impl LocalCluster {
     /// Asks every node that runs what it is doing. A node that does not answer in time has no
     /// role; it is no error.
     pub async fn status(&self) -> Vec<NodeStatus> {
-        let nodes: Vec<&LocalNode> = self.nodes().collect();
-        let asked = nodes.iter().map(|node| ask(node, self.secrets()));
-        let answers = futures::future::join_all(asked).await;
-        let mut followers: HashMap<&str, &Follower> = HashMap::new();
-        for answer in answers.iter().flatten() {
-            followers.extend(answer.followers.iter().map(|f| (f.name.as_str(), f)));
-        }
-        nodes
-            .iter()
-            .zip(&answers)
-            .map(|(node, answer)| {
-                let role = answer.as_ref().map(|answer| answer.role);
-                let id = node.id();
-                let follower = followers
-                    .get(id.as_str())
-                    .filter(|_| role != Some(NodeRole::Primary));
-                NodeStatus {
-                    shard: node.shard(),
-                    node: node.id(),
-                    port: node.port(),
-                    state: node.state(),
-                    role,
-                    timeline: answer.as_ref().and_then(|answer| answer.timeline),
-                    stream: follower.map(|f| f.state.clone()),
-                    sync: follower.map(|f| f.sync.clone()),
-                    lag_bytes: follower.and_then(|f| f.lag),
-                }
-            })
-            .collect()
+        of_servers(&self.nodes().collect::<Vec<_>>(), self.secrets()).await
     }
 }
 
-async fn ask(node: &LocalNode, secrets: &Secrets) -> Option<Answer> {
+/// Asks servers what they are doing.
+pub(super) async fn of_servers(nodes: &[&impl Server], secrets: &Secrets) -> Vec<NodeStatus> {
+    let asked = nodes.iter().map(|node| ask(*node, secrets));
+    let answers = futures::future::join_all(asked).await;
+    let mut followers: HashMap<&str, &Follower> = HashMap::new();
+    for answer in answers.iter().flatten() {
+        followers.extend(answer.followers.iter().map(|f| (f.name.as_str(), f)));
+    }
+    nodes
+        .iter()
+        .zip(&answers)
+        .map(|(node, answer)| {
+            let role = answer.as_ref().map(|answer| answer.role);
+            let id = node.id();
+            let follower = followers
+                .get(id.as_str())
+                .filter(|_| role != Some(NodeRole::Primary));
+            NodeStatus {
+                shard: node.shard(),
+                node: id,
+                port: node.port(),
+                state: node.state(),
+                manager: node.manager(),
+                role,
+                timeline: answer.as_ref().and_then(|answer| answer.timeline),
+                stream: follower.map(|f| f.state.clone()),
+                sync: follower.map(|f| f.sync.clone()),
+                lag_bytes: follower.and_then(|f| f.lag),
+            }
+        })
+        .collect()
+}
+
+async fn ask(node: &impl Server, secrets: &Secrets) -> Option<Answer> {
     if node.state() != NodeState::Running {
         return None;
     }
@@ -136,7 +146,7 @@ async fn ask(node: &LocalNode, secrets: &Secrets) -> Option<Answer> {
     asked.ok()?.ok()
 }
 
-async fn query(node: &LocalNode, secrets: &Secrets) -> Result<Answer> {
+async fn query(node: &impl Server, secrets: &Secrets) -> Result<Answer> {
     let failed = super::replication::db_error(node);
     let session = admin(node, secrets, "postgres").await?;
     let sql = "SELECT pg_is_in_recovery(),

@@ -72,6 +72,7 @@ mod local_crash;
 #[cfg(feature = "cli")]
 mod local_dev;
 mod local_nodes;
+mod local_patroni;
 mod local_proxy;
 mod routing_twin;
 mod stale_map;
