@@ -185,7 +185,31 @@ impl Prober {
         outcome
     }
 
-    /// Writes a reign. `parent` is unique: of two clients that adopt one primary, one writes the
+    /// Runs statements on the held connection, or on a new one.
+    async fn write(&mut self, sql: &str) -> Result<(), ProbeFailure> {
+        if self
+            .held
+            .as_ref()
+            .is_none_or(|held| held.client.is_closed())
+        {
+            self.connect().await?;
+        }
+        let Some(held) = &self.held else {
+            return Err(ProbeFailure::new(FailureKind::Refused, "no connection"));
+        };
+        let limit = CONNECTING.max(self.deadline);
+        match timeout(limit, held.client.simple_query(sql)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(failure(&Fault::of(error, Phase::Execute).into_error())),
+            Err(_) => Err(ProbeFailure::new(
+                FailureKind::Timeout,
+                "no answer to the reign",
+            )),
+        }
+    }
+
+    /// Writes a reign. A standby refuses it, and so does another shard's server, which has no such
+    /// parent. `parent` is unique: of two clients that adopt one primary, one writes the
     /// row and the other reads it.
     async fn adopt(&mut self, Adoption { parent, start }: Adoption) -> Event {
         let node = self.node;
@@ -198,33 +222,7 @@ impl Prober {
              ON CONFLICT (parent) DO NOTHING; COMMIT",
             ReignId(Uuid::new_v4())
         );
-        let written = match self.ask().await {
-            Err(failure) => Err(failure),
-            Ok(facts) if facts.in_recovery => Err(ProbeFailure::new(
-                FailureKind::Other,
-                "the node is a standby again",
-            )),
-            Ok(_) => match &self.held {
-                None => Err(ProbeFailure::new(FailureKind::Refused, "no connection")),
-                Some(held) => {
-                    match timeout(
-                        CONNECTING.max(self.deadline),
-                        held.client.simple_query(&sql),
-                    )
-                    .await
-                    {
-                        Ok(Ok(_)) => Ok(()),
-                        Ok(Err(error)) => {
-                            Err(failure(&Fault::of(error, Phase::Execute).into_error()))
-                        }
-                        Err(_) => Err(ProbeFailure::new(
-                            FailureKind::Timeout,
-                            "no answer to the reign",
-                        )),
-                    }
-                }
-            },
-        };
+        let written = self.write(&sql).await;
         if written.is_err() {
             // It may be inside the failed transaction.
             self.held = None;

@@ -61,10 +61,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Between two probes when something is wrong.
-    pub const URGENT: Duration = Duration::from_millis(100);
-    /// For how long probing is urgent before it backs off.
-    pub const URGENT_FOR: Duration = Duration::from_secs(30);
+    /// Between two probes when something is wrong. A promotion is noticed after half of it, as a rule.
+    pub const URGENT: Duration = Duration::from_millis(50);
+    /// For how long probing is urgent before it backs off: longer than an orchestrator with its
+    /// defaults takes to promote a node.
+    pub const URGENT_FOR: Duration = Duration::from_secs(60);
 }
 
 impl Default for Settings {

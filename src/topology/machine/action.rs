@@ -51,9 +51,9 @@ pub enum Action {
 pub enum Cadence {
     /// The shard is steady.
     Steady,
-    /// Something is wrong since less than 30 seconds.
+    /// Something is wrong since less than [`Settings::URGENT_FOR`].
     Urgent,
-    /// Something is wrong for longer; the step grows every 30 seconds.
+    /// Something is wrong for longer; the step grows after each such time.
     Backoff {
         /// How far it backed off.
         step: u8,
