@@ -102,6 +102,7 @@ mod chapters {
         Configuration "../docs/configuration.md"
         FanOut "../docs/fan-out.md"
         Readme "../README.md"
+        Observability "../docs/observability.md"
         Performance "../docs/performance.md"
         Quickstart "../docs/quickstart.md"
         Reads "../docs/reads.md"

@@ -3,10 +3,12 @@
 //!
 //! - `shell` is around one shard's machine, `prober` asks one node;
 //! - `shard` is the published view and the pools, shared with the client;
+//! - `gauges` sets what metrics show of a shard;
 //! - `explain` says what is the matter with a shard, in words.
 
 mod acknowledged;
 mod explain;
+mod gauges;
 mod prober;
 mod shard;
 mod shell;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::shard::Shard;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
+use crate::observe;
 use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::{Event, FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory};
@@ -102,7 +103,9 @@ impl Prober {
     async fn probe(&mut self) -> Event {
         let asked_at = self.start.elapsed();
         let node = self.node;
-        match self.ask().await {
+        let answer = self.ask().await;
+        self.count(&answer);
+        match answer {
             Ok(facts) => Event::Answered {
                 node,
                 asked_at,
@@ -114,6 +117,17 @@ impl Prober {
                 failure,
             },
         }
+    }
+
+    fn count(&self, answer: &Result<NodeFacts, ProbeFailure>) {
+        let outcome = match answer {
+            Ok(_) => "answered",
+            Err(failure) => failure.kind.as_str(),
+        };
+        let shard = self.shard.id().to_string();
+        let node = self.pool.node().to_string();
+        metrics::counter!(observe::PROBES, "shard" => shard, "node" => node, "outcome" => outcome)
+            .increment(1);
     }
 
     async fn ask(&mut self) -> Result<NodeFacts, ProbeFailure> {
@@ -165,7 +179,14 @@ impl Prober {
         {
             Ok(Ok(rows)) => match rows.as_slice() {
                 [row] => {
-                    self.shard.measured(self.node, asked.elapsed());
+                    let round_trip = asked.elapsed();
+                    self.shard.measured(self.node, round_trip);
+                    metrics::histogram!(
+                        observe::PROBE_SECONDS,
+                        "shard" => self.shard.id().to_string(),
+                        "node" => self.pool.node().to_string()
+                    )
+                    .record(round_trip);
                     facts(row)
                 }
                 _ => Err(ProbeFailure::new(

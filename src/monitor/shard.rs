@@ -92,6 +92,11 @@ impl Shard {
         self.id
     }
 
+    /// How many callers wait for a primary.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
     }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::explain;
 use super::prober::{Adoption, Prober};
 use super::shard::Shard;
+use super::{explain, gauges};
 use crate::config::{Config, ShardConfig};
 use crate::error::Result;
 use crate::id::{NodeIndex, ShardId};
@@ -20,8 +20,8 @@ use crate::topology::{Action, Event, Machine, Settings, TopologyEvent};
 
 /// Events and reports on their way to a machine. Probers wait for room; pools do not.
 const EVENTS: usize = 256;
-/// How often pools are looked through for connections to close.
-const REAP: Duration = Duration::from_secs(10);
+/// How often pools are looked through for connections to close, and gauges are set.
+const REAP: Duration = Duration::from_secs(5);
 
 /// Something that happened to a shard, for whoever wants to know.
 #[derive(Clone, Debug)]
@@ -163,6 +163,7 @@ impl Monitor {
                 },
                 _ = reap.tick() => {
                     self.shard.nodes().iter().for_each(|pool| pool.reap());
+                    gauges::set(&self.shard);
                     continue;
                 }
                 () = tokio::time::sleep(tick) => Event::Tick,

@@ -18,7 +18,7 @@ use super::until::until;
 use super::{Access, Connector};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
-use crate::id::SystemId;
+use crate::id::{NodeId, SystemId};
 
 /// Connections of one node that may be in the making at once.
 const CONNECTING: usize = 2;
@@ -149,6 +149,10 @@ impl NodePool {
 
     pub(crate) fn connector(&self) -> &Connector {
         &self.shared.connector
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.shared.connector.node()
     }
 
     pub(crate) fn generation(&self) -> u64 {
