@@ -3,14 +3,18 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test deps fmt lint doc deny doctest it-system it-18 examples bench
 
+# Tests with such names run real stacks from packages, on the PostgreSQL of this machine only.
+STACKS := patroni|pgbouncer|pgpool|haproxy
+
 # nextest bounds each test's time; without it the tests still run.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 TESTS := cargo nextest run --all-features
-SERVER_TESTS := cargo nextest run --all-features --test it
+SERVER_TESTS := cargo nextest run --all-features --test it -E 'not test(/$(STACKS)/)'
 else
 TESTS := cargo test --all-features --lib --bins --tests -- --test-threads=3
-SERVER_TESTS := cargo test --all-features --test it -- --test-threads=3
+SERVER_TESTS := cargo test --all-features --test it -- --test-threads=3 \
+	$(foreach stack,$(subst |, ,$(STACKS)),--skip $(stack))
 endif
 
 help: ## this text

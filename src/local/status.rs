@@ -52,7 +52,11 @@ impl NodeStatus {
     ///
     /// If the directory cannot be read, or its description is damaged.
     pub fn at_rest(dir: &Path) -> Result<Vec<Self>> {
-        let shards = State::read(&dir.join(STATE))?.map_or(Vec::new(), |state| state.shards);
+        let Some(state) = State::read(&dir.join(STATE))? else {
+            return Ok(Vec::new());
+        };
+        let shards = state.shards;
+        let manager = state.patroni.map(|_| NodeState::Down);
         let mut nodes = Vec::new();
         for (shard, saved) in shards.iter().enumerate() {
             for (node, &port) in saved.ports.iter().enumerate() {
@@ -61,7 +65,7 @@ impl NodeStatus {
                     node: node_name(shard, node)?,
                     port,
                     state: NodeState::Down,
-                    manager: None,
+                    manager,
                     role: None,
                     timeline: None,
                     stream: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::tmpdir;
+use crate::support::{installed_programs, tmpdir};
 
 fn shardctl(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_shardctl"))
@@ -55,6 +55,17 @@ fn servers(dir: &Path) -> usize {
     };
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries.filter(below).count()
+}
+
+fn none_left(dir: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while servers(dir) > 0 {
+        assert!(
+            Instant::now() < deadline,
+            "servers outlive their supervisor"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -131,14 +142,7 @@ fn a_killed_supervisor_takes_its_servers_along_and_up_starts_them_again() {
     let pid = supervisor(dir).expect("a supervisor");
     expect(0, dir, &["pause", "s0b"]);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while servers(dir) > 0 {
-        assert!(
-            Instant::now() < deadline,
-            "servers outlive their supervisor"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    none_left(dir);
     expect(1, dir, &["status"]);
     let again = expect(0, dir, &["up"]);
     assert_eq!(field(&again, "s0b", "stream"), "streaming");
@@ -148,6 +152,40 @@ fn a_killed_supervisor_takes_its_servers_along_and_up_starts_them_again() {
         "ports stay"
     );
     expect(0, dir, &["down"]);
+}
+
+#[test]
+fn a_cluster_under_patroni_mends_itself_and_goes_down_with_its_supervisor() {
+    if !installed_programs(&["patroni", "etcd"]) {
+        return;
+    }
+    let tmp = tmpdir();
+    let dir = &tmp.path().join("ha");
+    let rows = expect(0, dir, &["up", "--patroni", "--shards", "1"]);
+    assert_eq!(field(&rows, "s0a", "role"), "primary");
+    assert_eq!(field(&rows, "s0a", "patroni"), "running");
+    let error = expect(4, dir, &["rejoin", "s0b"]);
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("by itself"), "{message}");
+    let rows = expect(0, dir, &["promote", "s0b"]);
+    assert_eq!(field(&rows, "s0b", "role"), "primary");
+
+    // The same again, and then nobody tells the servers to stop: not even their Patroni lives.
+    expect(0, dir, &["down"]);
+    assert_eq!(servers(dir), 0);
+    expect(4, dir, &["up", "--shards", "2"]);
+    let rows = expect(0, dir, &["up"]);
+    let primaries = ["s0a", "s0b"].map(|node| field(&rows, node, "role") == "primary");
+    assert_ne!(primaries[0], primaries[1]);
+    expect(0, dir, &["kill", "s0a", "--only", "patroni"]);
+    expect(0, dir, &["pause", "s0b"]);
+    assert_eq!(
+        field(&expect(1, dir, &["status"]), "s0a", "patroni"),
+        "down"
+    );
+    let pid = supervisor(dir).expect("a supervisor");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
+    none_left(dir);
 }
 
 #[test]

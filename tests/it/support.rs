@@ -6,6 +6,7 @@ pub(crate) mod cli;
 pub(crate) mod failover;
 mod faults;
 pub(crate) mod history;
+mod stacks;
 pub(crate) mod stage;
 
 use pgshard::local::{LocalCluster, LocalSpec};
@@ -13,6 +14,7 @@ use pgshard::ops::Credentials;
 use tokio_postgres::{Client, Config, NoTls};
 
 pub(crate) use faults::{INSERT, client, rows_of, through_proxy, until};
+pub(crate) use stacks::installed_programs;
 
 /// An asynchronous cluster of empty databases, in a temporary directory.
 pub(crate) async fn start(shards: usize, replicas: usize) -> LocalCluster {

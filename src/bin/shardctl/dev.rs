@@ -6,7 +6,7 @@ mod up;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use pgshard::local::control::{Remote, Request};
+use pgshard::local::control::{Part, Remote, Request};
 use pgshard::local::{NodeRole, NodeState, NodeStatus, StopMode};
 use serde_json::json;
 
@@ -33,8 +33,13 @@ Examples:
   shardctl dev rejoin s0a
   shardctl dev down
 
+  shardctl dev up --dir /tmp/ha --patroni         the servers under Patroni and etcd
+  shardctl dev kill s0a --dir /tmp/ha             both Patroni and the server
+  shardctl dev pause s0b --only patroni --dir /tmp/ha
+  shardctl dev kill etcd --dir /tmp/ha
+
 Columns: shard, node, port, state (running, paused, down), role (primary, standby), timeline, stream,
-sync, lag_bytes. All commands but down print them. PGPASSFILE=DIR/pgpass opens every role to psql."
+sync, lag_bytes, patroni (running, paused, down). All commands but down print them. PGPASSFILE=DIR/pgpass opens every role to psql."
 )]
 pub(crate) struct Dev {
     #[command(subcommand)]
@@ -49,18 +54,20 @@ enum Command {
     /// Stop all servers, cleanly. The directory stays, and `up` starts them again.
     Down(Place),
     /// Kill all processes of a node with SIGKILL.
-    Kill(Node),
+    Kill(NodePart),
     /// Freeze all processes of a node with SIGSTOP: it accepts connections and never answers.
-    Pause(Node),
+    Pause(NodePart),
     /// Let a paused node go on.
-    Resume(Node),
+    Resume(NodePart),
     /// Stop a node, cleanly unless another mode is asked for.
     Stop(Stop),
     /// Start a node as it was: a former primary comes back as one. To follow, let it rejoin.
     Start(Node),
-    /// Make a standby writable. Its old primary is not touched, even if it lives.
+    /// Make a standby writable. Its old primary is not touched, even if it lives. Under Patroni, a
+    /// switchover.
     Promote(Node),
-    /// Make a node a standby of its shard's primary, by pg_rewind or a new copy.
+    /// Make a node a standby of its shard's primary, by pg_rewind or a new copy. Patroni does that
+    /// by itself.
     Rejoin(Node),
     #[command(hide = true)]
     Supervise(supervise::Supervise),
@@ -80,10 +87,34 @@ struct Place {
 
 #[derive(clap::Args)]
 struct Node {
-    /// The node, such as s0a.
+    /// The node, such as s0a; under Patroni also etcd, to kill, pause, resume or start that.
     node: String,
     #[command(flatten)]
     place: Place,
+}
+
+#[derive(clap::Args)]
+struct NodePart {
+    #[command(flatten)]
+    node: Node,
+    /// Under Patroni: not both of the node's parts.
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<OnlyPart>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum OnlyPart {
+    Patroni,
+    Postgres,
+}
+
+impl From<OnlyPart> for Part {
+    fn from(part: OnlyPart) -> Self {
+        match part {
+            OnlyPart::Patroni => Part::Patroni,
+            OnlyPart::Postgres => Part::Postgres,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -104,31 +135,37 @@ enum Mode {
 
 impl Dev {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let (node, request): (Node, fn(String) -> Request) = match self.command {
+        let (place, request) = match self.command {
             Command::Up(up) => return up.run(context).await,
             Command::Supervise(supervise) => return supervise.run().await,
             Command::Status(place) => return status(context, &place.dir).await,
             Command::Down(place) => return down(context, &place.dir).await,
-            Command::Stop(Stop { node, mode }) => {
+            Command::Stop(Stop {
+                node: Node { node, place },
+                mode,
+            }) => {
                 let mode = match mode {
                     Mode::Fast => StopMode::Fast,
                     Mode::Smart => StopMode::Smart,
                     Mode::Immediate => StopMode::Immediate,
                 };
-                let request = Request::Stop {
-                    node: node.node,
-                    mode,
-                };
-                return act(context, &node.place.dir, &request).await;
+                (place, Request::Stop { node, mode })
             }
-            Command::Kill(node) => (node, |node| Request::Kill { node }),
-            Command::Pause(node) => (node, |node| Request::Pause { node }),
-            Command::Resume(node) => (node, |node| Request::Resume { node }),
-            Command::Start(node) => (node, |node| Request::Start { node }),
-            Command::Promote(node) => (node, |node| Request::Promote { node }),
-            Command::Rejoin(node) => (node, |node| Request::Rejoin { node }),
+            Command::Kill(part) => part.of(|node, only| Request::Kill { node, only }),
+            Command::Pause(part) => part.of(|node, only| Request::Pause { node, only }),
+            Command::Resume(part) => part.of(|node, only| Request::Resume { node, only }),
+            Command::Start(Node { node, place }) => (place, Request::Start { node }),
+            Command::Promote(Node { node, place }) => (place, Request::Promote { node }),
+            Command::Rejoin(Node { node, place }) => (place, Request::Rejoin { node }),
         };
-        act(context, &node.place.dir, &request(node.node)).await
+        act(context, &place.dir, &request).await
+    }
+}
+
+impl NodePart {
+    fn of(self, request: impl FnOnce(String, Option<Part>) -> Request) -> (Place, Request) {
+        let Node { node, place } = self.node;
+        (place, request(node, self.only.map(Part::from)))
     }
 }
 
@@ -185,6 +222,7 @@ fn report(nodes: &[NodeStatus]) -> Report {
         "stream",
         "sync",
         "lag_bytes",
+        "patroni",
     ]);
     for node in nodes {
         report.row([
@@ -197,6 +235,7 @@ fn report(nodes: &[NodeStatus]) -> Report {
             json!(node.stream),
             json!(node.sync),
             json!(node.lag_bytes),
+            json!(node.manager),
         ]);
     }
     report
@@ -213,6 +252,7 @@ fn is_healthy(nodes: &[NodeStatus]) -> bool {
     nodes.iter().all(|node| {
         let streams = node.stream.as_deref() == Some("streaming");
         node.state == NodeState::Running
+            && matches!(node.manager, None | Some(NodeState::Running))
             && (node.role == Some(NodeRole::Primary) || streams)
             && primaries(node.shard) == 1
     })

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
-use crate::local::cluster::LocalCluster;
 use crate::local::spawn::io_error;
 
+use super::running::Running;
 use super::{Failure, LONGEST, Reply, Request, SOCKET, socket_in};
 
 /// Serves the cluster's socket until somebody asks to take it down, or SIGTERM or SIGINT arrives;
@@ -21,7 +21,8 @@ use super::{Failure, LONGEST, Reply, Request, SOCKET, socket_in};
 /// # Errors
 ///
 /// If the socket cannot be made, `ready` fails, or a server does not stop.
-pub async fn serve(cluster: LocalCluster, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+pub async fn serve(cluster: impl Into<Running>, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+    let cluster = cluster.into();
     let (_dir, listener) = listen(&cluster)?;
     let failed = |e| io_error("cannot wait for signals", e);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -64,7 +65,7 @@ pub async fn serve(cluster: LocalCluster, ready: impl FnOnce() -> Result<()>) ->
 
 /// The socket, private from its first moment: it is made in a directory that nobody else can
 /// enter, and moved to where it belongs.
-fn listen(cluster: &LocalCluster) -> Result<(std::fs::File, UnixListener)> {
+fn listen(cluster: &Running) -> Result<(std::fs::File, UnixListener)> {
     let failed = |e| {
         io_error(
             format!("cannot make the socket in {}", cluster.dir().display()),
@@ -79,7 +80,7 @@ fn listen(cluster: &LocalCluster) -> Result<(std::fs::File, UnixListener)> {
     Ok((dir, listener))
 }
 
-async fn session(stream: UnixStream, cluster: Arc<LocalCluster>, down: mpsc::Sender<UnixStream>) {
+async fn session(stream: UnixStream, cluster: Arc<Running>, down: mpsc::Sender<UnixStream>) {
     let mut lines = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -92,7 +93,7 @@ async fn session(stream: UnixStream, cluster: Arc<LocalCluster>, down: mpsc::Sen
                 let _ = down.send(lines.into_inner()).await;
                 return;
             }
-            Ok(request) => match carry_out(&cluster, request).await {
+            Ok(request) => match cluster.carry_out(request).await {
                 Ok(()) => Reply::Done(cluster.status().await),
                 Err(error) => Reply::Failed(Failure::from(&error)),
             },
@@ -104,19 +105,6 @@ async fn session(stream: UnixStream, cluster: Arc<LocalCluster>, down: mpsc::Sen
         if answer(lines.get_mut(), &reply).await.is_err() {
             return;
         }
-    }
-}
-
-async fn carry_out(cluster: &LocalCluster, request: Request) -> Result<()> {
-    match request {
-        Request::Status | Request::Down => Ok(()),
-        Request::Kill { node } => cluster.kill(node).await,
-        Request::Pause { node } => cluster.pause(node).await,
-        Request::Resume { node } => cluster.resume(node).await,
-        Request::Stop { node, mode } => cluster.stop(node, mode).await,
-        Request::Start { node } => cluster.start_node(node).await,
-        Request::Promote { node } => cluster.promote(node).await,
-        Request::Rejoin { node } => cluster.rejoin(node).await,
     }
 }
 

@@ -188,7 +188,7 @@ impl LocalPatroni {
             node.start().await?;
             match leader {
                 None => {
-                    let leads = async || node.is("/primary").await;
+                    let leads = || node.is("/primary");
                     node.until("leader", PATIENCE, leads).await?;
                     leader = Some(node);
                 }
@@ -223,7 +223,7 @@ impl LocalPatroni {
 
     /// Waits until a node leads, or streams from the one that does.
     pub(super) async fn wait_member(&self, node: &PatroniNode) -> Result<()> {
-        let member = async || {
+        let member = || async {
             let Ok(Some(leader)) = self.leader(node.shard()).await else {
                 return false;
             };
@@ -238,7 +238,7 @@ impl LocalPatroni {
     }
 
     async fn wait_streaming(&self, node: &PatroniNode, leader: &PatroniNode) -> Result<()> {
-        let streams = async || node.is("/replica").await && self.streams(node, leader).await;
+        let streams = || async { node.is("/replica").await && self.streams(node, leader).await };
         node.until("streaming standby", PATIENCE, streams).await
     }
 
@@ -249,7 +249,7 @@ impl LocalPatroni {
         shard: ShardId,
         leader: &PatroniNode,
     ) -> Result<()> {
-        let confirmed = async || {
+        let confirmed = || async {
             let standbys = self.of_shard(shard).map(|node| node.is("/synchronous"));
             futures::future::join_all(standbys).await.contains(&true)
         };

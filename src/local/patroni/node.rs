@@ -194,12 +194,15 @@ impl PatroniNode {
     }
 
     /// Waits until `done`, and fails if Patroni ends or it takes too long.
-    pub(super) async fn until(
+    pub(super) async fn until<F>(
         &self,
         what: &str,
         patience: Duration,
-        done: impl AsyncFn() -> bool,
-    ) -> Result<()> {
+        done: impl Fn() -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = bool>,
+    {
         let deadline = Instant::now() + patience;
         while !done().await {
             let ended = self.patroni.state() == NodeState::Down;

