@@ -49,6 +49,9 @@ pub enum ErrorKind {
     Contested,
     /// The shard is fenced: an operator did it, or acknowledged writes were lost in a failover.
     Fenced,
+    /// An operator made the shard read-only or drained it: planned, and it lasts until the operator
+    /// opens it again. The message says who did it, when and why.
+    Maintenance,
     /// The shard's map version is not this client's: reload the shard map.
     StaleMap,
     /// A node is not what the configuration says: another cluster, shard or database, or it lacks
@@ -113,6 +116,7 @@ impl ErrorKind {
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Contested => "contested",
             ErrorKind::Fenced => "fenced",
+            ErrorKind::Maintenance => "maintenance",
             ErrorKind::StaleMap => "stale_map",
             ErrorKind::WrongNode => "wrong_node",
             ErrorKind::Timeout => "timeout",

@@ -24,6 +24,10 @@ impl SqlState {
     pub const KEY_ABORTED: SqlState = SqlState(*b"PGS06");
     /// The idempotency key was issued longer ago than the ledger remembers.
     pub const KEY_EXPIRED: SqlState = SqlState(*b"PGS07");
+    /// An operator made the shard read-only, or drained it.
+    pub const SHARD_CLOSED: SqlState = SqlState(*b"PGS08");
+    /// An operator fenced the shard.
+    pub const SHARD_FENCED: SqlState = SqlState(*b"PGS09");
 
     /// The code of a text; `None` if it has not five ASCII characters.
     pub fn new(code: &str) -> Option<Self> {
@@ -59,6 +63,8 @@ impl SqlState {
             b"PGS05" => Meaning::KeyReused,
             b"PGS06" => Meaning::KeyAborted,
             b"PGS07" => Meaning::KeyExpired,
+            b"PGS08" => Meaning::ShardClosed,
+            b"PGS09" => Meaning::ShardFenced,
             [b'2', b'8', ..] => Meaning::Auth,
             [b'0', b'8', ..] => Meaning::Connection,
             _ => Meaning::Other,
@@ -122,6 +128,10 @@ pub enum Meaning {
     KeyAborted,
     /// See [`SqlState::KEY_EXPIRED`].
     KeyExpired,
+    /// See [`SqlState::SHARD_CLOSED`].
+    ShardClosed,
+    /// See [`SqlState::SHARD_FENCED`].
+    ShardFenced,
     /// Anything else: an error of the statement.
     Other,
 }

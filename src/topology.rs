@@ -14,7 +14,8 @@ mod machine;
 mod select;
 
 pub use facts::{
-    BrokenHistory, FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory, Relation,
+    BrokenHistory, FailureKind, Identity, Mode, NodeFacts, Orders, ProbeFailure, Reign,
+    ReignHistory, Relation,
 };
 pub use machine::{
     Action, Cadence, Event, FenceReason, Hint, Loss, Machine, NodeState, NodeView, OperatorAct,

@@ -123,10 +123,15 @@ impl Cluster {
     /// The first shard's reason for having none when the time is up.
     pub async fn ready(&self, within: Duration) -> Result<()> {
         let deadline = deadline::after(Instant::now(), within);
-        join_all(self.core.shards.iter().map(|shard| shard.primary(deadline)))
-            .await
-            .into_iter()
-            .try_for_each(|primary| primary.map(drop))
+        join_all(
+            self.core
+                .shards
+                .iter()
+                .map(|shard| shard.primary(None, deadline)),
+        )
+        .await
+        .into_iter()
+        .try_for_each(|primary| primary.map(drop))
     }
 
     /// The configuration.

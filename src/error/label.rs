@@ -25,7 +25,10 @@ impl Label {
     /// under a new key.
     pub const KEY_GIVEN_UP: Label = Label(1 << 6);
 
-    const NAMES: [(Label, &'static str); 7] = [
+    /// An operator decided it, and only an operator ends it: waiting and trying again are of no use.
+    pub const OPERATOR: Label = Label(1 << 7);
+
+    const NAMES: [(Label, &'static str); 8] = [
         (Label::RETRYABLE, "retryable"),
         (Label::NOT_SENT, "not_sent"),
         (Label::OUTCOME_UNKNOWN, "outcome_unknown"),
@@ -33,6 +36,7 @@ impl Label {
         (Label::OVERLOAD, "overload"),
         (Label::CONNECTION_LOST, "connection_lost"),
         (Label::KEY_GIVEN_UP, "key_given_up"),
+        (Label::OPERATOR, "operator"),
     ];
 }
 

@@ -2,8 +2,8 @@
 
 use crate::id::NodeIndex;
 use crate::topology::{
-    FailureKind, FenceReason, NodeState, NodeView, ProbeFailure, ShardState, TopologyEvent, View,
-    Waiting,
+    FailureKind, FenceReason, Mode, NodeState, NodeView, Orders, ProbeFailure, ShardState,
+    TopologyEvent, View, Waiting,
 };
 
 /// Why a shard has no primary to write to, and what ends that; `None` while it is steady.
@@ -18,10 +18,11 @@ pub(super) fn explain(
         _ if is_elsewhere(view) => {
             "the servers at its nodes' addresses belong to another shard or \
                                     cluster, or come from another initdb: correct host and port of \
-                                    the nodes; after pg_upgrade name the new identity \
-                                    (OperatorAct::AdoptIdentity)"
+                                    the nodes; after pg_upgrade confirm the new identity: \
+                                    `shardctl shard adopt`"
                 .to_owned()
         }
+        ShardState::Steady { .. } if view.orders.mode != Mode::Open => mode_in_words(&view.orders),
         ShardState::Steady { .. } => return None,
         ShardState::Suspect { primary } => {
             format!("{} does not answer; it is being probed", name(*primary))
@@ -52,16 +53,33 @@ pub(super) fn explain(
         }
         ShardState::Searching {
             waiting: Waiting::Primary,
+        } if view.nodes.iter().any(is_fenced_writer) => {
+            let fenced = (0..).map(NodeIndex).zip(&view.nodes);
+            let names: Vec<_> = fenced
+                .filter(|(_, node)| is_fenced_writer(node))
+                .map(|(index, _)| name(index))
+                .collect();
+            format!(
+                "{} is writable, but an operator fenced it: promote another node, or run `shardctl node \
+                 unfence`",
+                names.join(" and ")
+            )
+        }
+        ShardState::Searching {
+            waiting: Waiting::Primary,
         } => "no node is writable: start the primary, or promote a replica".to_owned(),
         ShardState::Contested { nodes } => {
             let names: Vec<_> = nodes.iter().map(|node| name(*node)).collect();
             format!(
                 "{} are writable at the same time: writes are refused until one of them is stopped: \
-                 stop the one that lacks acknowledged writes and rejoin it (a service can also be \
-                 told which is right, by Cluster::decide)",
+                 stop the one that lacks acknowledged writes and rejoin it, or say which is right: \
+                 `shardctl shard name-primary`",
                 names.join(" and ")
             )
         }
+        ShardState::Fenced {
+            reason: FenceReason::Operator,
+        } => mode_in_words(&view.orders),
         ShardState::Fenced { reason } => fenced(reason, name),
     };
     Some(text)
@@ -95,26 +113,55 @@ pub(super) fn is_elsewhere(view: &View) -> bool {
     !view.nodes.is_empty() && view.nodes.iter().all(foreign)
 }
 
+/// Who closed a shard, and what ends that.
+pub(super) fn mode_in_words(orders: &Orders) -> String {
+    let ends = match orders.mode {
+        Mode::Fenced => "`shardctl shard unfence`",
+        _ => "`shardctl shard open`",
+    };
+    format!(
+        "{}; {ends} ends that",
+        made(orders.mode, orders.note.as_deref())
+    )
+}
+
+fn made(mode: Mode, note: Option<&str>) -> String {
+    let what = match mode {
+        Mode::Open => "the shard is open",
+        Mode::ReadOnly => "the shard was made read-only: writes are refused",
+        Mode::Drained => "the shard was drained: reads and writes are refused",
+        Mode::Fenced => "the shard was fenced: writes are refused",
+    };
+    match note {
+        Some(note) => format!("{what} (by {note})"),
+        None => format!("{what} (by this process)"),
+    }
+}
+
+fn is_fenced_writer(node: &NodeView) -> bool {
+    node.fenced && matches!(node.state, NodeState::Primary { .. })
+}
+
 fn fenced(reason: &FenceReason, name: impl Fn(NodeIndex) -> String) -> String {
     match reason {
         FenceReason::Operator => {
-            "an operator fenced the shard: writes are refused until OperatorAct::Unfence".to_owned()
+            "an operator fenced the shard: `shardctl shard unfence` ends that".to_owned()
         }
         FenceReason::WritesLost(loss) => format!(
             "the failover to {} lost acknowledged writes, between {} and {} at most: writes are \
-             refused until an operator accepts that (OperatorAct::AcceptWritesLost)",
+             refused until an operator accepts that: `shardctl shard accept-loss`",
             name(loss.node),
             loss.from,
             loss.to
         ),
         FenceReason::ReignLost { node, reign } => format!(
             "{} is writable and lacks the newest reign {reign}: bring back a node that holds it, or \
-             accept that its writes are lost (OperatorAct::AcceptWritesLost)",
+             accept that its writes are lost: `shardctl shard accept-loss`",
             name(*node)
         ),
         FenceReason::SystemsDiffer => {
             "the nodes come from different initdbs: correct the addresses in the configuration, or \
-             name the identity (OperatorAct::AdoptIdentity)"
+             confirm the right identity: `shardctl shard adopt`"
                 .to_owned()
         }
     }
@@ -136,6 +183,20 @@ pub(super) fn event(event: &TopologyEvent, name: impl Fn(NodeIndex) -> String) -
             (format!("primary {} is back", name(*node)), true)
         }
         TopologyEvent::NodeUp { node } => (format!("{} answers", name(*node)), true),
+        TopologyEvent::ModeChanged {
+            mode: Mode::Open, ..
+        } => ("an operator opened the shard again".to_owned(), true),
+        TopologyEvent::ModeChanged { mode, note } => bad(made(*mode, note.as_deref())),
+        TopologyEvent::NodeFenced { node } => bad(format!(
+            "an operator fenced {}: it is not used",
+            name(*node)
+        )),
+        TopologyEvent::NodeUnfenced { node } => {
+            (format!("the fence of {} is gone", name(*node)), true)
+        }
+        TopologyEvent::Decided { reign } => bad(format!(
+            "an operator began reign {reign}: servers that have parted from it were given up"
+        )),
         TopologyEvent::Unfenced => ("the fence is gone".to_owned(), true),
         TopologyEvent::PrimarySuspected { node } => bad(format!(
             "primary {} may have failed: writers wait",
@@ -248,6 +309,6 @@ mod tests {
         });
         let text = words(ShardState::Fenced { reason: lost }, true);
         assert!(text.contains("between 0/10 and 0/20"), "{text}");
-        assert!(text.contains("AcceptWritesLost"), "{text}");
+        assert!(text.contains("accept-loss"), "{text}");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
@@ -15,7 +16,9 @@ use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemI
 use crate::observe;
 use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
 use crate::sqlstate::{Meaning, SqlState};
-use crate::topology::{Event, FailureKind, Identity, NodeFacts, ProbeFailure, Reign, ReignHistory};
+use crate::topology::{
+    Event, FailureKind, Identity, Mode, NodeFacts, Orders, ProbeFailure, Reign, ReignHistory,
+};
 
 /// One row with all that a probe tells. The role is taken once, so that a promotion in the middle
 /// cannot mix the answers of a standby and of a primary.
@@ -39,7 +42,9 @@ SELECT i.cluster, i.shard, i.map_version, c.system_identifier, r.standby,
                 CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver) THEN false END)
        END AS streaming,
        ARRAY(SELECT pg_catalog.concat_ws('|', g.reign, coalesce(g.parent::text, ''), g.timeline,
-                    g.start_lsn) FROM pgshard.reign g) AS reigns
+                    g.start_lsn) FROM pgshard.reign g) AS reigns,
+       -- By its JSON, which a schema that lacks the columns has too. Only where operators ever acted.
+       CASE WHEN pg_catalog.to_jsonb(i) ->> 'acts' <> '0' THEN pg_catalog.to_jsonb(i)::text END AS orders
   FROM r, pgshard.identity i, pg_catalog.pg_control_system() c";
 
 /// A new connection needs more round trips than a probe, and some computing.
@@ -187,7 +192,7 @@ impl Prober {
                         "node" => self.pool.node().to_string()
                     )
                     .record(round_trip);
-                    facts(row)
+                    facts(row, |name| self.shard.find(name))
                 }
                 _ => Err(ProbeFailure::new(
                     FailureKind::NotInstalled,
@@ -286,7 +291,7 @@ fn failure(error: &Error) -> ProbeFailure {
     ProbeFailure::new(kind, detail)
 }
 
-fn facts(row: &Row) -> Result<NodeFacts, ProbeFailure> {
+fn facts(row: &Row, find: impl Fn(&str) -> Option<NodeIndex>) -> Result<NodeFacts, ProbeFailure> {
     let standby: bool = get(row, "standby")?;
     let reigns: Vec<String> = get(row, "reigns")?;
     let history = reigns
@@ -315,7 +320,44 @@ fn facts(row: &Row) -> Result<NodeFacts, ProbeFailure> {
         received: position(row, "received")?,
         streaming: get(row, "streaming")?,
         history,
+        orders: match get::<Option<&str>>(row, "orders")? {
+            Some(text) => {
+                let stored: StoredOrders =
+                    serde_json::from_str(text).map_err(|_| odd("pgshard.identity"))?;
+                Some(Arc::new(stored.orders(find)?))
+            }
+            None => None,
+        },
     })
+}
+
+/// The columns of `pgshard.identity` that hold what operators decided.
+#[derive(Deserialize)]
+struct StoredOrders {
+    acts: u64,
+    mode: String,
+    mode_note: String,
+    fenced_nodes: Vec<String>,
+    chosen: Option<Uuid>,
+    system_identifier: Option<i64>,
+}
+
+impl StoredOrders {
+    fn orders(self, find: impl Fn(&str) -> Option<NodeIndex>) -> Result<Orders, ProbeFailure> {
+        Ok(Orders {
+            number: self.acts,
+            mode: Mode::parse(&self.mode).ok_or_else(|| odd("pgshard.identity.mode"))?,
+            note: Some(self.mode_note.into()).filter(|note: &Arc<str>| !note.is_empty()),
+            // A node that this process does not know is not used by it.
+            fenced: self
+                .fenced_nodes
+                .iter()
+                .filter_map(|name| find(name))
+                .collect(),
+            chosen: self.chosen.map(ReignId),
+            system: self.system_identifier.map(|system| SystemId(system as u64)),
+        })
+    }
 }
 
 fn reign(line: &str) -> Option<Reign> {

@@ -10,12 +10,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::acknowledged::Acknowledged;
-use super::explain::{explain, is_elsewhere};
+use super::explain::{explain, is_elsewhere, mode_in_words};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ShardId};
 use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
-use crate::topology::{Event, NoNode, OperatorAct, Read, ShardState, View, select};
+use crate::topology::{
+    Event, FenceReason, Mode, NoNode, OperatorAct, Read, ShardState, View, select,
+};
 
 /// A shorter contest is waited out.
 const CONTEST: Duration = Duration::from_millis(500);
@@ -181,9 +183,9 @@ impl Shard {
         self.map_is_current()?;
         loop {
             let published = self.published.load(Ordering::Acquire);
-            let (node, epoch) = match self.primary_now() {
+            let (node, epoch) = match self.primary_now(access) {
                 Some(primary) => primary,
-                None => Box::pin(self.primary(deadline)).await?,
+                None => Box::pin(self.primary(Some(access), deadline)).await?,
             };
             let Some(pool) = self.node(node) else {
                 continue;
@@ -213,6 +215,9 @@ impl Shard {
             self.is_open()?;
             let chosen = {
                 let view = self.view.load();
+                if let Some(refusal) = self.closed_by_operator(&view, Access::Read) {
+                    return Err(refusal);
+                }
                 let latency = |node| self.latency(node).unwrap_or(Duration::MAX);
                 select(&view, read, latency, crate::random::number()).map(|node| {
                     let epoch = view.primary.filter(|(primary, _)| *primary == node);
@@ -249,21 +254,32 @@ impl Shard {
         pool.lease(access, now, deadline, Stamp { epoch }).await
     }
 
-    fn primary_now(&self) -> Option<(NodeIndex, Epoch)> {
+    fn primary_now(&self, access: Access) -> Option<(NodeIndex, Epoch)> {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        self.view.load().primary
+        let view = self.view.load();
+        view.primary.filter(|_| !is_closed(&view, access))
     }
 
-    /// The primary, waiting until the deadline for there to be one.
-    pub(crate) async fn primary(&self, deadline: Instant) -> Result<(NodeIndex, Epoch)> {
+    /// The primary, waiting until the deadline for there to be one. For some access: unless an operator
+    /// closed the shard for that.
+    pub(crate) async fn primary(
+        &self,
+        access: Option<Access>,
+        deadline: Instant,
+    ) -> Result<(NodeIndex, Epoch)> {
         let mut changed = self.changed.subscribe();
         let _place = self.queue()?;
         loop {
             self.is_open()?;
             {
                 let view = self.view.load();
+                if let Some(refusal) =
+                    access.and_then(|access| self.closed_by_operator(&view, access))
+                {
+                    return Err(refusal);
+                }
                 if let Some(primary) = view.primary {
                     return Ok(primary);
                 }
@@ -324,8 +340,31 @@ impl Shard {
             ShardState::Fenced { .. } => ErrorKind::Fenced,
             _ => return None,
         };
-        let error = Error::new(kind, self.explain(view)?);
+        let mut error = Error::new(kind, self.explain(view)?);
+        if matches!(
+            view.state,
+            ShardState::Fenced {
+                reason: FenceReason::Operator
+            }
+        ) {
+            error = error.with_label(Label::OPERATOR);
+        }
         Some(self.in_checkout(error))
+    }
+
+    /// The refusal of a shard that an operator made read-only or drained.
+    #[inline]
+    fn closed_by_operator(&self, view: &View, access: Access) -> Option<Error> {
+        if is_closed(view, access) && view.orders.mode != Mode::Fenced {
+            return Some(self.in_maintenance(view));
+        }
+        None
+    }
+
+    #[cold]
+    fn in_maintenance(&self, view: &View) -> Error {
+        let text = mode_in_words(&view.orders);
+        self.in_checkout(Error::new(ErrorKind::Maintenance, text).with_label(Label::OPERATOR))
     }
 
     fn no_primary(&self, view: &View) -> Error {
@@ -380,6 +419,15 @@ impl Shard {
     pub(super) fn name(&self, node: NodeIndex) -> String {
         self.node(node)
             .map_or_else(|| "?".into(), |pool| pool.connector().node().to_string())
+    }
+
+    /// The node of a name.
+    pub(super) fn find(&self, name: &str) -> Option<NodeIndex> {
+        let nodes = (0..).map(NodeIndex).zip(&self.nodes);
+        nodes
+            .into_iter()
+            .find(|(_, pool)| pool.connector().node().as_str() == name)
+            .map(|(index, _)| index)
     }
 
     /// A place in the bounded queue of those who wait for another view.
@@ -462,6 +510,16 @@ impl Shard {
                 return false;
             }
         }
+    }
+}
+
+/// Whether an operator closed a shard for some access.
+#[inline]
+fn is_closed(view: &View, access: Access) -> bool {
+    let mode = view.orders.mode;
+    match access {
+        Access::Read => mode.refuses_reads(),
+        Access::Write => mode.refuses_writes(),
     }
 }
 

@@ -136,6 +136,12 @@ impl Fault {
             Meaning::KeyAborted => {
                 Fault::new(ErrorKind::Idempotency, text).label(Label::KEY_GIVEN_UP)
             }
+            Meaning::ShardClosed => Fault::new(ErrorKind::Maintenance, text)
+                .label(Label::OPERATOR)
+                .hint(Hint::ReadOnly),
+            Meaning::ShardFenced => Fault::new(ErrorKind::Fenced, text)
+                .label(Label::OPERATOR)
+                .hint(Hint::ReadOnly),
             Meaning::KeyReused | Meaning::KeyExpired => Fault::new(ErrorKind::Idempotency, text),
             _ => Fault::new(ErrorKind::Database, text),
         };

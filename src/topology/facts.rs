@@ -7,8 +7,10 @@ use std::sync::Arc;
 use crate::id::{ClusterId, Lsn, MapVersion, ShardId, SystemId, Timeline};
 
 mod history;
+mod orders;
 
 pub use history::{BrokenHistory, Reign, ReignHistory, Relation};
+pub use orders::{Mode, Orders};
 
 /// What a database says it is: the row `pgshard.identity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct NodeFacts {
     pub streaming: Option<bool>,
     /// The rows of `pgshard.reign`.
     pub history: ReignHistory,
+    /// What operators decided, if they ever did, by `pgshard.identity`.
+    pub orders: Option<Arc<Orders>>,
 }
 
 impl NodeFacts {

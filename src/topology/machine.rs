@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{ClusterId, Epoch, Lsn, NodeIndex, ReignId, ShardId, SystemId};
-use crate::topology::facts::{NodeFacts, ReignHistory};
+use crate::topology::facts::{NodeFacts, Orders, ReignHistory};
 
 mod action;
 mod conclude;
@@ -38,6 +38,7 @@ mod event;
 mod lease;
 mod node;
 mod operator;
+mod orders;
 mod outcome;
 mod standing;
 mod view;
@@ -118,12 +119,18 @@ pub struct Machine {
     acknowledged: Vec<Acknowledged>,
     /// A loss that an operator has to accept.
     loss: Option<Loss>,
-    /// An operator's fence.
-    fenced: bool,
+    /// What operators decided, in this process or on the shard's servers.
+    orders: Arc<Orders>,
+    /// The part of it that this process was told.
+    told: Orders,
+    /// The part of it that the servers keep, as last seen.
+    stored: Orders,
     /// The node that an operator named.
     named: Option<NodeIndex>,
-    /// Reigns of branches that an operator decided against; at most [`REJECTED`].
-    rejected: Vec<ReignId>,
+    /// The reign that an operator chose over all others.
+    chosen: Option<Chosen>,
+    /// The system identifier that an operator confirmed, and the number of that act.
+    confirmed: Option<(u64, SystemId)>,
     /// An adoption on its way.
     adopting: Option<Adopting>,
     /// No adoption before this time, after one failed.
@@ -153,8 +160,18 @@ struct Adopting {
     since: Duration,
 }
 
+/// A decision between histories.
+#[derive(Clone, Debug)]
+struct Chosen {
+    /// The number of the act.
+    number: u64,
+    /// The reign that the operator began.
+    reign: ReignId,
+    /// A history that holds it, once one was seen.
+    chain: Option<ReignHistory>,
+}
+
 const ACKNOWLEDGED: usize = 8;
-const REJECTED: usize = 64;
 /// After a failed adoption, the next try waits for so long.
 const ADOPT_RETRY: Duration = Duration::from_millis(250);
 /// An adoption that was not heard of for so long is tried again.
@@ -179,6 +196,7 @@ impl Machine {
             primary: None,
             history: None,
             head: None,
+            orders: Arc::default(),
             nodes: nodes.iter().map(Node::unknown).collect(),
         };
         Machine {
@@ -195,9 +213,12 @@ impl Machine {
             counter: 0,
             acknowledged: Vec::new(),
             loss: None,
-            fenced: false,
+            orders: Arc::default(),
+            told: Orders::default(),
+            stored: Orders::default(),
             named: None,
-            rejected: Vec::new(),
+            chosen: None,
+            confirmed: None,
             adopting: None,
             adopt_after: Duration::ZERO,
             trouble_since: Some(now),

@@ -232,6 +232,7 @@ mod tests {
             generation: 1,
             readable,
             leased: false,
+            fenced: false,
             lag: Some(3000 - replay),
             lsn: Some(Lsn(replay)),
             history: Some(history(true)),
@@ -265,6 +266,7 @@ mod tests {
             primary: Some((NodeIndex(0), epoch)),
             history: Some(history(true)),
             head: Some(Lsn(3000)),
+            orders: Default::default(),
             nodes: std::iter::once(primary).chain(replicas).collect(),
         }
     }

@@ -23,6 +23,10 @@ async fn the_application_can_do_no_more_than_it_needs() {
         "UPDATE pgshard.tx_ledger SET at = now()",
         "INSERT INTO pgshard.tx_ledger (key, fingerprint, bucket, state, issued_at, at)
          VALUES ('k', '\\x01', 1, 'committed', now(), now())",
+        "UPDATE pgshard.identity SET mode = 'open'",
+        "INSERT INTO pgshard.act (number, id, actor, act, reason)
+         VALUES (1, gen_random_uuid(), 'me', 'open', 'why not')",
+        "DELETE FROM pgshard.act",
         "INSERT INTO pgshard.gate DEFAULT VALUES",
         "LOCK TABLE pgshard.gate IN ROW EXCLUSIVE MODE",
         "LOCK TABLE pgshard.gate IN ACCESS EXCLUSIVE MODE",
@@ -114,6 +118,12 @@ async fn verify_sees_what_was_loosened() {
             "ALTER FUNCTION pgshard.leave(text) SECURITY DEFINER",
             "ALTER FUNCTION pgshard.leave(text) SECURITY INVOKER",
             "pgshard.leave(text) is not as this library defines it",
+        ),
+        (
+            "ALTER TABLE pgshard.act DISABLE TRIGGER ALL",
+            "ALTER TABLE pgshard.act ENABLE TRIGGER ALL",
+            "the trigger act_is_append_only of pgshard.act is missing or disabled: the log of \
+             operators' acts can be changed",
         ),
         (
             "ALTER TABLE pgshard.reign OWNER TO postgres",

@@ -2,13 +2,15 @@
 //! and actions to lines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use pgshard::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use pgshard::topology::{
-    Action, Cadence, Event, FailureKind, FenceReason, Hint, Identity, Machine, NodeFacts, NodeView,
-    OperatorAct, ProbeFailure, Reign, ReignHistory, Settings, ShardState, TopologyEvent, Waiting,
+    Action, Cadence, Event, FailureKind, FenceReason, Hint, Identity, Machine, Mode, NodeFacts,
+    NodeView, OperatorAct, Orders, ProbeFailure, Reign, ReignHistory, Settings, ShardState,
+    TopologyEvent, Waiting,
 };
 use uuid::Uuid;
 
@@ -131,6 +133,11 @@ impl Language {
 
     fn act(&self, words: &[&str]) -> Result<OperatorAct> {
         Ok(match words {
+            ["fences", node] => OperatorAct::FenceNode(self.node(node)?),
+            ["unfences", node] => OperatorAct::UnfenceNode(self.node(node)?),
+            ["makes", "read-only"] => OperatorAct::ReadOnly,
+            ["drains"] => OperatorAct::Drain,
+            ["opens"] => OperatorAct::Open,
             ["fences"] => OperatorAct::Fence,
             ["unfences"] => OperatorAct::Unfence,
             ["accepts"] => OperatorAct::AcceptWritesLost,
@@ -211,6 +218,7 @@ impl Language {
             received: None,
             streaming: options.streaming,
             history,
+            orders: options.orders(self)?,
         })
     }
 
@@ -271,6 +279,10 @@ impl Language {
             E::NodeUp { node } => format!("up {}", self.name(*node)),
             E::Fenced { .. } => "fenced".to_owned(),
             E::Unfenced => "unfenced".to_owned(),
+            E::ModeChanged { mode, .. } => format!("mode {mode}"),
+            E::NodeFenced { node } => format!("node-fenced {}", self.name(*node)),
+            E::NodeUnfenced { node } => format!("node-unfenced {}", self.name(*node)),
+            E::Decided { reign } => format!("decided {}", self.reign_name(*reign)),
             E::OperatorRefused { .. } => "operator-refused".to_owned(),
             other => format!("{other:?}"),
         }
@@ -311,7 +323,8 @@ pub(crate) fn node_line(node: &NodeView) -> String {
         .map(|lag| format!(" lag {lag}"))
         .unwrap_or_default();
     let leased = if node.leased { " leased" } else { "" };
-    format!("{}{readable}{lag}{leased}", node.state)
+    let fenced = if node.fenced { " fenced" } else { "" };
+    format!("{}{readable}{fenced}{lag}{leased}", node.state)
 }
 
 #[derive(Default)]
@@ -326,9 +339,30 @@ struct Options {
     asked: Option<Duration>,
     until: Option<Duration>,
     generation: Option<u64>,
+    act: Option<u64>,
+    mode: Option<Mode>,
+    fences: Vec<String>,
+    chose: Option<ReignId>,
+    confirms: Option<SystemId>,
 }
 
 impl Options {
+    /// What operators decided by the answer, if they ever did.
+    fn orders(&self, language: &Language) -> Result<Option<Arc<Orders>>> {
+        let Some(number) = self.act else {
+            return Ok(None);
+        };
+        let fenced = self.fences.iter().map(|name| language.node(name));
+        Ok(Some(Arc::new(Orders {
+            number,
+            mode: self.mode.unwrap_or_default(),
+            note: None,
+            fenced: fenced.collect::<Result<_>>()?,
+            chosen: self.chose,
+            system: self.confirms,
+        })))
+    }
+
     fn new(words: &[&str]) -> Result<Self> {
         let mut options = Options::default();
         let skip = match words.first() {
@@ -346,6 +380,11 @@ impl Options {
                 "asked" => options.asked = Some(Duration::from_millis(value()?.parse()?)),
                 "until" => options.until = Some(Duration::from_millis(value()?.parse()?)),
                 "generation" => options.generation = Some(value()?.parse()?),
+                "act" => options.act = Some(value()?.parse()?),
+                "mode" => options.mode = Some(Mode::parse(value()?).context("no such mode")?),
+                "fences" => options.fences.push((*value()?).to_owned()),
+                "chose" => options.chose = Some(reign_id(value()?)),
+                "confirms" => options.confirms = Some(SystemId(value()?.parse()?)),
                 "streaming" => options.streaming = Some(true),
                 "not-streaming" => options.streaming = Some(false),
                 word if word.starts_with("tl") => {

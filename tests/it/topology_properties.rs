@@ -63,6 +63,7 @@ fn facts(
         received: None,
         streaming: None,
         history,
+        orders: None,
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn code_of_kind(kind: ErrorKind) -> Exit {
         | ErrorKind::Refused
         | ErrorKind::Contested
         | ErrorKind::Fenced
+        | ErrorKind::Maintenance
         | ErrorKind::StaleMap
         | ErrorKind::WrongNode
         | ErrorKind::Idempotency

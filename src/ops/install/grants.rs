@@ -16,10 +16,13 @@ pub(super) struct Grant {
     pub(super) privilege: String,
 }
 
-/// Only its owner may purge the ledger.
-const OWNER_ONLY: &str = "pgshard.ledger_purge(integer)";
+/// Only its owner may purge the ledger, and nobody calls a trigger's function.
+const OWNER_ONLY: [&str; 2] = [
+    "pgshard.ledger_purge(integer)",
+    "pgshard.act_is_append_only()",
+];
 
-const READ: [&str; 4] = ["gate", "identity", "reign", "tx_ledger"];
+const READ: [&str; 5] = ["act", "gate", "identity", "reign", "tx_ledger"];
 const INSERT_REIGN: [&str; 5] = ["reign", "parent", "timeline", "start_lsn", "version"];
 /// Not `at`, which is the server's own time.
 const INSERT_LEDGER: [&str; 7] = [
@@ -46,11 +49,12 @@ pub(super) fn sql(app: &str) -> String {
          GRANT INSERT ({}) ON pgshard.reign TO {app};\n\
          GRANT INSERT ({}), UPDATE ({}) ON pgshard.tx_ledger TO {app};\n\
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgshard TO {app};\n\
-         REVOKE ALL ON FUNCTION {OWNER_ONLY} FROM {app};\n",
+         REVOKE ALL ON FUNCTION {} FROM {app};\n",
         READ.join(", pgshard."),
         INSERT_REIGN.join(", "),
         INSERT_LEDGER.join(", "),
         UPDATE_LEDGER.join(", "),
+        OWNER_ONLY.join(", "),
     )
 }
 
@@ -78,7 +82,7 @@ pub(super) fn wanted(functions: &[String]) -> BTreeSet<Grant> {
         }
     }
     for function in functions {
-        if function != OWNER_ONLY {
+        if !OWNER_ONLY.contains(&function.as_str()) {
             add(format!("function {function}"), "EXECUTE");
         }
     }

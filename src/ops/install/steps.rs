@@ -2,7 +2,7 @@
 //! a change is a new step.
 
 /// The schema version that this library installs and needs.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 pub(super) struct Step {
     pub(super) version: i32,
@@ -21,13 +21,26 @@ pub(super) const STEPS: &[Step] = &[
         what: "ledger of idempotency keys",
         sql: include_str!("../../../schema/pgshard/002_ledger.sql"),
     },
+    Step {
+        version: 3,
+        what: "operators' acts: the log, modes, fences, decisions",
+        sql: include_str!("../../../schema/pgshard/003_acts.sql"),
+    },
 ];
 
-/// Whether the text is the body of a function of one of the steps.
-pub(super) fn is_own_body(body: &str) -> bool {
+/// Whether the text is the body of a function as the newest step that defines it does.
+pub(super) fn is_own_body(name: &str, body: &str) -> bool {
+    let defines = format!("FUNCTION pgshard.{name}(");
     STEPS
         .iter()
-        .any(|step| step.sql.contains(&format!("$${body}$$")))
+        .rev()
+        .find(|step| {
+            let words = ["CREATE", "CREATE OR REPLACE"];
+            words
+                .iter()
+                .any(|word| step.sql.contains(&format!("{word} {defines}")))
+        })
+        .is_some_and(|step| step.sql.contains(&format!("$${body}$$")))
 }
 
 #[cfg(test)]
@@ -38,6 +51,20 @@ mod tests {
     fn versions_count_from_one() {
         let versions: Vec<i32> = STEPS.iter().map(|step| step.version).collect();
         assert_eq!(versions, (1..=SCHEMA_VERSION).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_older_body_is_not_the_librarys() {
+        let body = |step: &Step| {
+            let from = step.sql.find("FUNCTION pgshard.enter(").unwrap();
+            step.sql[from..].split("$$").nth(1).unwrap().to_owned()
+        };
+        assert!(!is_own_body("enter", &body(&STEPS[0])));
+        assert!(is_own_body("enter", &body(&STEPS[2])));
+        assert!(!is_own_body(
+            "leave",
+            &body(&STEPS[2]).replace("PGS09", "PGS08")
+        ));
     }
 
     /// A step runs inside the installer's transaction and must not end it.

@@ -123,19 +123,34 @@ async fn foreign_objects(session: &Session) -> Result<Vec<String>> {
     }
     let rows = session
         .query(
-            "SELECT oid::regprocedure::text, prosrc, prosecdef FROM pg_proc
+            "SELECT oid::regprocedure::text, proname::text, prosrc, prosecdef FROM pg_proc
               WHERE pronamespace = to_regnamespace('pgshard')
-                AND proname = ANY ('{enter,leave,ledger_enter,ledger_leave,ledger_resolve,ledger_purge}')
+                AND proname = ANY ('{enter,leave,ledger_enter,ledger_leave,ledger_resolve,ledger_purge,act_is_append_only}')
               ORDER BY 1",
             &[],
         )
         .await?;
     for row in rows {
-        let (function, body, definer): (String, String, bool) =
-            (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
-        if definer || !steps::is_own_body(&body) {
+        let (function, name): (String, String) = (get(&row, 0)?, get(&row, 1)?);
+        let (body, definer): (String, bool) = (get(&row, 2)?, get(&row, 3)?);
+        if definer || !steps::is_own_body(&name, &body) {
             problems.push(format!("{function} is not as this library defines it"));
         }
+    }
+    let row = session
+        .one(
+            "SELECT to_regclass('pgshard.act') IS NULL
+                 OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('pgshard.act')
+                               AND tgname = 'act_is_append_only' AND tgenabled IN ('O', 'A'))",
+            &[],
+        )
+        .await?;
+    if !get::<bool>(&row, 0)? {
+        problems.push(
+            "the trigger act_is_append_only of pgshard.act is missing or disabled: the log of \
+             operators' acts can be changed"
+                .to_owned(),
+        );
     }
     Ok(problems)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{FenceReason, Loss, OperatorAct, Settings, View};
 use crate::id::{ClusterId, Epoch, Lsn, NodeIndex, ReignId, ShardId, SystemId};
-use crate::topology::facts::ProbeFailure;
+use crate::topology::facts::{Mode, ProbeFailure};
 
 /// What the shell is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +160,29 @@ pub enum TopologyEvent {
     },
     /// The fence is gone.
     Unfenced,
+    /// An operator changed the shard's mode, other than by a fence.
+    ModeChanged {
+        /// The mode from now on.
+        mode: Mode,
+        /// Who set it, when and why.
+        note: Option<Arc<str>>,
+    },
+    /// An operator fenced a node: it is not used.
+    NodeFenced {
+        /// The node.
+        node: NodeIndex,
+    },
+    /// An operator took the fence of a node away.
+    NodeUnfenced {
+        /// The node.
+        node: NodeIndex,
+    },
+    /// An operator decided which history is the shard's: others that have parted from it were given
+    /// up.
+    Decided {
+        /// The reign that the operator began.
+        reign: ReignId,
+    },
     /// An operator's decision was not carried out.
     OperatorRefused {
         /// The decision.

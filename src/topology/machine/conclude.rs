@@ -11,12 +11,15 @@ use super::{
     ShardState, TopologyEvent, View, Waiting,
 };
 use crate::id::{Epoch, Lsn, NodeIndex, ReignId};
+use crate::topology::facts::Mode;
 
 impl Machine {
     /// Applies the rules to what is known now.
     pub(super) fn conclude(&mut self, now: Duration, outcome: &mut Outcome) {
         self.settle(now);
+        self.learn_choice(outcome);
         self.learn_history(now);
+        self.learn_orders(now, outcome);
         let verdict = self.decide(now);
         let state = self.enter(verdict, now, outcome);
         let before = self.view.state.clone();
@@ -32,7 +35,10 @@ impl Machine {
         for node in &mut self.nodes {
             node.known |= node.absent(now, &self.settings);
         }
-        let system = if self.settled && self.system.is_some() {
+        self.learn_system();
+        let system = if let Some((_, confirmed)) = self.confirmed {
+            Some(confirmed)
+        } else if self.settled && self.system.is_some() {
             self.system
         } else {
             self.agreed_system(now)
@@ -59,7 +65,12 @@ impl Machine {
     }
 
     fn enter(&mut self, verdict: Verdict, now: Duration, outcome: &mut Outcome) -> ShardState {
-        if self.fenced {
+        if self.orders.mode == Mode::Fenced {
+            if let Some(primary) = self.primary
+                && !matches!(self.view.state, ShardState::Fenced { .. })
+            {
+                self.clear(primary.node, true, outcome);
+            }
             return ShardState::Fenced {
                 reason: FenceReason::Operator,
             };
@@ -223,7 +234,7 @@ impl Machine {
         self.head = Some(head);
         for loss in losses {
             outcome.emit(TopologyEvent::WritesLost(loss));
-            if self.settings.strict {
+            if self.settings.strict && !self.is_accepted(loss.reign) {
                 self.loss = Some(loss);
             }
         }
@@ -350,6 +361,7 @@ impl Machine {
             primary,
             history: self.history.clone(),
             head: self.head,
+            orders: self.orders.clone(),
         };
         if *self.view != view {
             self.view = Arc::new(view);

@@ -76,11 +76,7 @@ impl Machine {
         self.nodes
             .iter()
             .filter_map(|node| node.ours.as_ref())
-            .filter(|facts| !self.is_rejected(&facts.history))
-    }
-
-    pub(super) fn is_rejected(&self, history: &ReignHistory) -> bool {
-        self.rejected.iter().any(|reign| history.contains(*reign))
+            .filter(|facts| !self.is_rejected(facts))
     }
 
     /// The system identifier of the shard as the answers suggest it: that of all, else that of more
@@ -213,7 +209,17 @@ impl Machine {
     }
 
     /// The nodes that may be writable, but for those that an operator decided against.
-    fn writers<'a>(
+    pub(super) fn writers<'a>(
+        &'a self,
+        now: Duration,
+        settings: &'a Settings,
+    ) -> impl Iterator<Item = (usize, &'a NodeFacts)> {
+        self.all_writers(now, settings)
+            .filter(|(at, _)| !self.orders.fences(index(*at)))
+    }
+
+    /// The same, with those that an operator fenced.
+    pub(super) fn all_writers<'a>(
         &'a self,
         now: Duration,
         settings: &'a Settings,
@@ -222,7 +228,7 @@ impl Machine {
             .iter()
             .enumerate()
             .filter_map(move |(at, node)| Some((at, node.writer(now, settings)?)))
-            .filter(|(_, facts)| !self.is_rejected(&facts.history))
+            .filter(|(_, facts)| !self.is_rejected(facts))
     }
 
     /// Whether the newest reign of a node has ended: the shard, or any node, knows a later one.

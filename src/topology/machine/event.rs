@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{Epoch, NodeIndex, SystemId};
-use crate::topology::facts::{NodeFacts, ProbeFailure, ReignHistory};
+use crate::topology::facts::{Mode, NodeFacts, ProbeFailure, ReignHistory};
 
 /// Something that happened. Every step also takes the present time.
 #[derive(Clone, Debug)]
@@ -112,15 +112,26 @@ pub enum Hint {
     WrongIdentity,
 }
 
-/// A decision of an operator, valid for this process.
+/// A decision of an operator. As an event of the machine it is valid for this process; the same acts,
+/// stored on the shard's servers, reach all processes with the servers' answers to probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperatorAct {
     /// Go on although acknowledged writes, or whole reigns, were lost.
     AcceptWritesLost,
-    /// Lend no primary. Transactions that have begun run to their end.
+    /// Lend no primary, and interrupt what is in flight there: an emergency.
     Fence,
     /// Take the fence away.
     Unfence,
+    /// Refuse write transactions; reads go on.
+    ReadOnly,
+    /// Refuse write transactions and reads.
+    Drain,
+    /// End read-only or drained mode.
+    Open,
+    /// Use this node neither for reads nor for writes.
+    FenceNode(NodeIndex),
+    /// Use this node again.
+    UnfenceNode(NodeIndex),
     /// This writable node is the primary, whatever the others say. A new reign is written there, so
     /// that other clients follow where the histories allow it.
     NamePrimary(NodeIndex),
@@ -129,4 +140,52 @@ pub enum OperatorAct {
         /// The new system identifier.
         system: SystemId,
     },
+}
+
+impl OperatorAct {
+    /// The mode of a shard after this act; `None` if it has nothing to do with the mode.
+    ///
+    /// # Errors
+    ///
+    /// Why the act makes no sense in the present mode. A fence is ended by its own act only, so that
+    /// whoever ends a planned maintenance does not lift an emergency's fence.
+    pub fn mode(self, now: Mode) -> Result<Option<Mode>, &'static str> {
+        let next = match self {
+            OperatorAct::Fence => Mode::Fenced,
+            OperatorAct::ReadOnly => Mode::ReadOnly,
+            OperatorAct::Drain => Mode::Drained,
+            OperatorAct::Unfence | OperatorAct::Open => Mode::Open,
+            _ => return Ok(None),
+        };
+        match (self, now) {
+            (OperatorAct::Unfence, Mode::Fenced) => Ok(Some(next)),
+            (OperatorAct::Unfence, _) => Err("the shard is not fenced"),
+            (OperatorAct::Fence, Mode::Fenced) => Err("the shard is fenced already"),
+            (_, Mode::Fenced) => Err("the shard is fenced; only unfence ends that"),
+            (OperatorAct::Open, Mode::Open) => Err("the shard is open already"),
+            (OperatorAct::ReadOnly, Mode::ReadOnly) => Err("the shard is read-only already"),
+            (OperatorAct::Drain, Mode::Drained) => Err("the shard is drained already"),
+            _ => Ok(Some(next)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_unfence_ends_a_fence() {
+        use OperatorAct::{Drain, Fence, Open, ReadOnly, Unfence};
+        for act in [Open, ReadOnly, Drain, Fence] {
+            assert!(act.mode(Mode::Fenced).is_err(), "{act:?}");
+        }
+        assert_eq!(Unfence.mode(Mode::Fenced), Ok(Some(Mode::Open)));
+        assert!(Unfence.mode(Mode::Drained).is_err());
+        assert_eq!(Open.mode(Mode::Drained), Ok(Some(Mode::Open)));
+        assert_eq!(Drain.mode(Mode::ReadOnly), Ok(Some(Mode::Drained)));
+        assert_eq!(Fence.mode(Mode::Open), Ok(Some(Mode::Fenced)));
+        assert!(Open.mode(Mode::Open).is_err());
+        assert_eq!(OperatorAct::AcceptWritesLost.mode(Mode::Fenced), Ok(None));
+    }
 }

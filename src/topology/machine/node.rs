@@ -48,6 +48,8 @@ pub(super) struct Node {
     pub(super) state: NodeState,
     /// Whether it was absent then.
     pub(super) was_absent: bool,
+    /// Whether an operator had fenced it then.
+    pub(super) was_fenced: bool,
 }
 
 /// Probes that must fail before a node counts as absent.
@@ -79,6 +81,7 @@ impl Node {
             needed: 1,
             state: NodeState::Unknown,
             was_absent: false,
+            was_fenced: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl Node {
             generation: self.generation,
             readable: false,
             leased: false,
+            fenced: false,
             lag: None,
             lsn: None,
             history: None,

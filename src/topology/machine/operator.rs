@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::outcome::Outcome;
-use super::{ADOPT_RETRY, FenceReason, Machine, OperatorAct, REJECTED, ShardState, TopologyEvent};
-use crate::id::{NodeIndex, ReignId};
+use super::{ADOPT_RETRY, Chosen, FenceReason, Machine, OperatorAct, ShardState, TopologyEvent};
+use crate::id::NodeIndex;
 use crate::topology::facts::ReignHistory;
 
 impl Machine {
@@ -31,31 +31,18 @@ impl Machine {
         }
         if self.named == Some(at) {
             self.named = None;
+            self.chosen = Some(Chosen {
+                number: self.newest_act(),
+                reign: history.newest().id,
+                chain: Some(history.clone()),
+            });
             self.choose(history, outcome);
         }
         outcome.probe_all();
     }
 
     /// An operator chose this history over all others.
-    fn choose(&mut self, chosen: ReignHistory, outcome: &mut Outcome) {
-        let others = self
-            .nodes
-            .iter()
-            .filter_map(|node| node.ours.as_ref().map(|facts| &facts.history))
-            .chain(self.history.as_ref());
-        // The first reign of each branch: the later ones' histories contain it.
-        let mut rejected: Vec<ReignId> = Vec::new();
-        for history in others {
-            let branch = history
-                .reigns()
-                .iter()
-                .find(|reign| !chosen.contains(reign.id));
-            if let Some(branch) = branch
-                && !rejected.contains(&branch.id)
-            {
-                rejected.push(branch.id);
-            }
-        }
+    pub(super) fn choose(&mut self, chosen: ReignHistory, outcome: &mut Outcome) {
         if let (Some(old), Some(from)) = (
             &self.history,
             self.history.as_ref().and_then(|old| chosen.leaves(old)),
@@ -68,13 +55,8 @@ impl Machine {
         }
         self.acknowledged
             .retain(|known| chosen.contains(known.reign));
-        for earlier in self.rejected.drain(..) {
-            if !rejected.contains(&earlier) && !chosen.contains(earlier) {
-                rejected.push(earlier);
-            }
-        }
-        rejected.truncate(REJECTED);
-        self.rejected = rejected;
+        // Whoever decided that knew what was lost until then.
+        self.loss = None;
         self.history = Some(chosen);
         self.head = None;
     }
@@ -90,17 +72,17 @@ impl Machine {
 
     pub(super) fn operator(&mut self, act: OperatorAct, outcome: &mut Outcome) {
         let refused = match act {
-            OperatorAct::Fence => {
-                self.fenced = true;
-                None
-            }
-            OperatorAct::Unfence => {
-                self.fenced = false;
-                None
-            }
+            OperatorAct::Fence
+            | OperatorAct::Unfence
+            | OperatorAct::ReadOnly
+            | OperatorAct::Drain
+            | OperatorAct::Open => self.change_mode(act),
+            OperatorAct::FenceNode(node) => self.fence_node(node, true),
+            OperatorAct::UnfenceNode(node) => self.fence_node(node, false),
             OperatorAct::AcceptWritesLost => self.accept_writes_lost(),
             OperatorAct::NamePrimary(node) => self.name_primary(node),
             OperatorAct::AdoptIdentity { system } => {
+                self.confirmed = Some((self.newest_act(), system));
                 self.system = Some(system);
                 self.reclassify(self.now);
                 None
@@ -109,6 +91,40 @@ impl Machine {
         if let Some(reason) = refused {
             outcome.emit(TopologyEvent::OperatorRefused { act, reason });
         }
+    }
+
+    fn change_mode(&mut self, act: OperatorAct) -> Option<&'static str> {
+        match act.mode(self.told.mode) {
+            Ok(Some(mode)) => {
+                self.told.mode = mode;
+                None
+            }
+            Ok(None) => None,
+            // It holds for all processes, and is ended for all.
+            Err(_) if self.stored.mode != self.told.mode => {
+                Some("the mode is stored on the shard's servers: change it there (shardctl shard)")
+            }
+            Err(reason) => Some(reason),
+        }
+    }
+
+    fn fence_node(&mut self, at: NodeIndex, fence: bool) -> Option<&'static str> {
+        if self.nodes.get(at.index()).is_none() {
+            return Some("the shard has no such node");
+        }
+        if fence == self.told.fences(at) {
+            return Some(if fence {
+                "this process was told so already"
+            } else {
+                "this process was told of no fence of the node"
+            });
+        }
+        if fence {
+            self.told.fenced.push(at);
+        } else {
+            self.told.fenced.retain(|node| *node != at);
+        }
+        None
     }
 
     fn accept_writes_lost(&mut self) -> Option<&'static str> {

@@ -27,11 +27,24 @@ impl Machine {
             };
             let beside = lent.is_some_and(|lent| lent != at);
             let (old, new) = (node.state, self.node_state(node, beside, now));
+            let fenced = self.orders.fences(index(at));
+            let newly_fenced = fenced && !node.was_fenced;
+            if fenced != node.was_fenced {
+                let node = index(at);
+                outcome.emit(if fenced {
+                    TopologyEvent::NodeFenced { node }
+                } else {
+                    TopologyEvent::NodeUnfenced { node }
+                });
+            }
             let (was_absent, absent) = (node.was_absent, node.absent(now, &self.settings));
             self.tell_node(index(at), old, new, outcome);
             let demoted = matches!(old, NodeState::Primary { .. })
                 && matches!(new, NodeState::Standby { .. });
-            if demoted || !is_refused(&old) && is_refused(&new) && old != NodeState::Unknown {
+            if newly_fenced
+                || demoted
+                || !is_refused(&old) && is_refused(&new) && old != NodeState::Unknown
+            {
                 self.clear(index(at), true, outcome);
             } else if absent && !was_absent && self.nodes.get(at).is_some_and(|n| n.facts.is_some())
             {
@@ -42,6 +55,7 @@ impl Machine {
             };
             node.state = new;
             node.was_absent = absent;
+            node.was_fenced = fenced;
             if absent || node.is_suspect() || is_refused(&new) {
                 node.good = 0;
                 node.needed = 2;
@@ -108,7 +122,9 @@ impl Machine {
             .history
             .as_ref()
             .is_some_and(|known| known.relation(&facts.history) == Relation::Forked);
-        if forked || self.is_rejected(&facts.history) {
+        // What an operator decided against is an old primary still, if no more is known of it.
+        let rejected = self.is_rejected(facts) && (facts.in_recovery || !self.is_ended(facts));
+        if forked || rejected {
             NodeState::Forked { reign }
         } else if facts.in_recovery {
             NodeState::Standby {
@@ -135,7 +151,8 @@ impl Machine {
         };
         let standby = matches!(node.state, NodeState::Standby { .. });
         let streams = facts.is_none_or(|facts| facts.streaming != Some(false));
-        let readable = is_primary
+        let fenced = self.orders.fences(at);
+        let usable = is_primary
             || standby
                 && current
                 && !node.is_suspect()
@@ -144,8 +161,9 @@ impl Machine {
         NodeView {
             state: node.state,
             generation: node.generation,
-            readable,
+            readable: usable && !fenced,
             leased: false,
+            fenced,
             lag: facts
                 .filter(|_| standby && current)
                 .and_then(|facts| Some(self.head?.0.saturating_sub(facts.lsn.0))),

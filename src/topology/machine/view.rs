@@ -1,9 +1,10 @@
 //! The published picture of a shard: immutable, replaced whole.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ReignId, SystemId, Timeline};
-use crate::topology::facts::{FailureKind, ProbeFailure, ReignHistory};
+use crate::topology::facts::{FailureKind, Orders, ProbeFailure, ReignHistory};
 
 /// What a shard looks like now.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct View {
     /// The highest position known in the newest reign: the primary's insert position, or what was
     /// acknowledged to this process.
     pub head: Option<Lsn>,
+    /// What operators decided: the shard's mode, and nodes that are not to be used.
+    pub orders: Arc<Orders>,
     /// The nodes, by [`NodeIndex`].
     pub nodes: Vec<NodeView>,
 }
@@ -35,6 +38,8 @@ pub struct NodeView {
     pub readable: bool,
     /// Whether it holds the failover manager's lock, as far as that is known and beyond doubt.
     pub leased: bool,
+    /// Whether an operator fenced it: it is used neither for reads nor for writes.
+    pub fenced: bool,
     /// How many bytes a standby's replay is behind the head, as of the last probe.
     pub lag: Option<u64>,
     /// The last answer's position: insert on a primary, replay on a standby.
