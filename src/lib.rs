@@ -103,6 +103,7 @@ mod chapters {
         FanOut "../docs/fan-out.md"
         Readme "../README.md"
         Observability "../docs/observability.md"
+        Operators "../docs/operators.md"
         Performance "../docs/performance.md"
         Quickstart "../docs/quickstart.md"
         Reads "../docs/reads.md"

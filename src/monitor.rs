@@ -4,6 +4,7 @@
 //! - `shell` is around one shard's machine, `prober` asks one node;
 //! - `shard` is the published view and the pools, shared with the client;
 //! - `gauges` sets what metrics show of a shard;
+//! - `stored` reads what a shard's own tables say;
 //! - `explain` says what is the matter with a shard, in words.
 
 mod acknowledged;
@@ -12,6 +13,7 @@ mod gauges;
 mod prober;
 mod shard;
 mod shell;
+pub(crate) mod stored;
 
 pub use shell::ShardEvent;
 

@@ -2,8 +2,10 @@
 //!
 //! [`install`] creates and upgrades the schema `pgshard` on every shard. Nothing else in the library
 //! issues DDL, and nothing calls it but the operator's own code or `shardctl`. [`ledger`] deletes old
-//! idempotency keys.
+//! idempotency keys. [`acts`] stores operators' decisions on the
+//! shards' servers, and reads their log.
 
+pub mod acts;
 pub mod install;
 pub mod ledger;
 

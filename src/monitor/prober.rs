@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
@@ -11,13 +10,14 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use super::shard::Shard;
+use super::stored::{StoredOrders, reign};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use crate::observe;
 use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::{
-    Event, FailureKind, Identity, Mode, NodeFacts, Orders, ProbeFailure, Reign, ReignHistory,
+    Event, FailureKind, Identity, NodeFacts, Orders, ProbeFailure, ReignHistory,
 };
 
 /// One row with all that a probe tells. The role is taken once, so that a promotion in the middle
@@ -324,58 +324,29 @@ fn facts(row: &Row, find: impl Fn(&str) -> Option<NodeIndex>) -> Result<NodeFact
             Some(text) => {
                 let stored: StoredOrders =
                     serde_json::from_str(text).map_err(|_| odd("pgshard.identity"))?;
-                Some(Arc::new(stored.orders(find)?))
+                Some(Arc::new(orders(stored, find)?))
             }
             None => None,
         },
     })
 }
 
-/// The columns of `pgshard.identity` that hold what operators decided.
-#[derive(Deserialize)]
-struct StoredOrders {
-    acts: u64,
-    mode: String,
-    mode_note: String,
-    fenced_nodes: Vec<String>,
-    chosen: Option<Uuid>,
-    system_identifier: Option<i64>,
-}
-
-impl StoredOrders {
-    fn orders(self, find: impl Fn(&str) -> Option<NodeIndex>) -> Result<Orders, ProbeFailure> {
-        Ok(Orders {
-            number: self.acts,
-            mode: Mode::parse(&self.mode).ok_or_else(|| odd("pgshard.identity.mode"))?,
-            note: Some(self.mode_note.into()).filter(|note: &Arc<str>| !note.is_empty()),
-            // A node that this process does not know is not used by it.
-            fenced: self
-                .fenced_nodes
-                .iter()
-                .filter_map(|name| find(name))
-                .collect(),
-            chosen: self.chosen.map(ReignId),
-            system: self.system_identifier.map(|system| SystemId(system as u64)),
-        })
-    }
-}
-
-fn reign(line: &str) -> Option<Reign> {
-    let mut parts = line.split('|');
-    let id = parts.next()?.parse().ok()?;
-    let parent = parts.next()?;
-    let parent = if parent.is_empty() {
-        None
-    } else {
-        Some(ReignId(parent.parse().ok()?))
-    };
-    let timeline = Timeline(parts.next()?.parse().ok()?);
-    let start = parts.next()?.parse().ok()?;
-    Some(Reign {
-        id: ReignId(id),
-        parent,
-        timeline,
-        start,
+fn orders(
+    stored: StoredOrders,
+    find: impl Fn(&str) -> Option<NodeIndex>,
+) -> Result<Orders, ProbeFailure> {
+    Ok(Orders {
+        number: stored.acts,
+        mode: stored.mode().ok_or_else(|| odd("pgshard.identity.mode"))?,
+        system: stored.system(),
+        chosen: stored.chosen.map(ReignId),
+        // A node that this process does not know is not used by it.
+        fenced: stored
+            .fenced_nodes
+            .iter()
+            .filter_map(|name| find(name))
+            .collect(),
+        note: Some(stored.mode_note.into()).filter(|note: &Arc<str>| !note.is_empty()),
     })
 }
 

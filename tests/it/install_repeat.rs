@@ -150,7 +150,11 @@ async fn an_older_schema_is_stepped_up() {
     let session = owner(&cluster, "s0a").await;
     session
         .batch_execute(
-            "DROP TABLE pgshard.tx_ledger;
+            "DROP TABLE pgshard.act;
+             DROP FUNCTION pgshard.act_is_append_only, pgshard.enter;
+             ALTER TABLE pgshard.identity DROP acts, DROP mode, DROP mode_note, DROP fenced_nodes,
+                 DROP fenced_reigns, DROP chosen, DROP system_identifier;
+             DROP TABLE pgshard.tx_ledger;
              DROP FUNCTION pgshard.ledger_enter, pgshard.ledger_leave, pgshard.ledger_resolve,
                            pgshard.ledger_purge;
              UPDATE pgshard.identity SET schema_version = 1;",
@@ -174,7 +178,8 @@ async fn an_older_schema_is_stepped_up() {
         what(&install),
         [
             "s0: schema version 2: ledger of idempotency keys",
-            "s0: identity: schema version 2",
+            "s0: schema version 3: operators' acts: the log, modes, fences, decisions",
+            "s0: identity: schema version 3",
             "s0: privileges of app",
         ]
     );

@@ -24,6 +24,7 @@ mod logging;
 mod progress;
 mod query;
 mod render;
+mod shard;
 mod status;
 
 use std::ffi::OsString;
@@ -93,6 +94,8 @@ enum Command {
     Config(config::Config),
     Install(install::Install),
     Ledger(ledger::Ledger),
+    Shard(shard::Shard),
+    Node(shard::Node),
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
@@ -111,6 +114,8 @@ impl Command {
             Command::Completions(command) => command.run(context),
             Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
+            Command::Shard(command) => command.run(context).await,
+            Command::Node(command) => command.run(context).await,
             Command::Ledger(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,

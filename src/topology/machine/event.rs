@@ -143,6 +143,22 @@ pub enum OperatorAct {
 }
 
 impl OperatorAct {
+    /// The word in `pgshard.act`, in logs and in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperatorAct::AcceptWritesLost => "accept-loss",
+            OperatorAct::Fence => "fence",
+            OperatorAct::Unfence => "unfence",
+            OperatorAct::ReadOnly => "read-only",
+            OperatorAct::Drain => "drain",
+            OperatorAct::Open => "open",
+            OperatorAct::FenceNode(_) => "node-fence",
+            OperatorAct::UnfenceNode(_) => "node-unfence",
+            OperatorAct::NamePrimary(_) => "name-primary",
+            OperatorAct::AdoptIdentity { .. } => "adopt",
+        }
+    }
+
     /// The mode of a shard after this act; `None` if it has nothing to do with the mode.
     ///
     /// # Errors

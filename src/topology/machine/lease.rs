@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::decide::index;
 use super::node::Node;
 use super::outcome::Outcome;
 use super::{Machine, ShardState};
@@ -118,7 +119,7 @@ impl Machine {
         };
         let (at, node, last) = claims().max_by_key(|(_, _, claim)| claim.began)?;
         let alone = claims().all(|(other, _, claim)| other == at || claim.seen < last.began);
-        (alone && self.is_eligible(node, now)).then_some(at)
+        (alone && self.is_eligible(node, now) && !self.orders.fences(index(at))).then_some(at)
     }
 
     fn is_eligible(&self, node: &Node, now: Duration) -> bool {
@@ -131,7 +132,7 @@ impl Machine {
             .is_some_and(|known| known.relation(&facts.history) == Relation::Forked);
         !node.foreign
             && !forked
-            && !self.is_rejected(&facts.history)
+            && !self.is_rejected(facts)
             && !node.absent(now, &self.settings)
             && (facts.in_recovery || !self.is_ended(facts))
     }

@@ -97,6 +97,13 @@ impl Machine {
         if let Some(chosen) = &mut self.chosen {
             chosen.chain = Some(chain.clone());
         }
+        // What failover managers say of other nodes counts no more, until they say it anew.
+        for node in &mut self.nodes {
+            let holds = |facts: &NodeFacts| facts.history.contains(reign);
+            if !node.ours.as_ref().is_some_and(holds) {
+                node.claims.overrule();
+            }
+        }
         if self
             .history
             .as_ref()
