@@ -18,7 +18,8 @@ use crate::sqlstate::{Meaning, SqlState};
 pub struct Credentials {
     /// The role's name.
     pub user: String,
-    /// Its password; `None` where the server asks for none.
+    /// Its password; `None` where the server asks for none, and for the application's own role, whose
+    /// password the configuration knows.
     pub password: Option<SecretString>,
 }
 
@@ -85,10 +86,12 @@ impl Session {
         role: &Credentials,
         place: Place,
     ) -> Result<Session> {
-        // The application's passwords are not this role's.
         let mut config = config.clone();
-        config.user.clone_from(&role.user);
-        config.password = role.password.clone().map(PasswordSource::Given);
+        // The application's passwords are its own role's only.
+        if role.user != config.user || role.password.is_some() {
+            config.user.clone_from(&role.user);
+            config.password = role.password.clone().map(PasswordSource::Given);
+        }
         let (reports, _) = ReportSender::channel(1);
         let connector = Connector::new(&config, shard, NodeIndex(0), node, reports)?;
         let connection = connector

@@ -343,7 +343,7 @@ impl Acts {
     async fn run(self, context: &Context, config: &Config) -> anyhow::Result<Exit> {
         let role = Credentials {
             user: config.user.clone(),
-            password: config.password.clone(),
+            password: None,
         };
         let log = library::log(config, self.shard, &role).await?;
         let full = context.output() != Output::Table;
