@@ -191,7 +191,17 @@ impl Monitor {
                 interrupt,
             } => {
                 if let Some(pool) = self.shard.node(node) {
+                    let running = if interrupt {
+                        pool.running()
+                    } else {
+                        Vec::new()
+                    };
                     pool.clear(generation, interrupt);
+                    if !running.is_empty() {
+                        let pool = Arc::clone(pool);
+                        // Bounded in time and by the pool's size.
+                        tokio::spawn(async move { pool.cancel(running).await });
+                    }
                 }
             }
             Action::Adopt { .. } if !self.adopts => {}

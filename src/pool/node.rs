@@ -9,6 +9,7 @@ use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::CancelToken;
 
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
@@ -313,9 +314,20 @@ impl NodePool {
         for pool in [&self.read, &self.write] {
             pool.close();
         }
-        let links = self.shared.links();
-        let running: Vec<_> = links.iter().filter_map(|link| link.running()).collect();
+        let running = self.running();
         self.clear(self.generation() + 1, true);
+        self.cancel(running).await;
+    }
+
+    /// What the server is asked to cancel once the connections were interrupted: it would not notice by
+    /// itself. COMMITs are not among it.
+    pub(crate) fn running(&self) -> Vec<CancelToken> {
+        let links = self.shared.links();
+        links.iter().filter_map(|link| link.running()).collect()
+    }
+
+    /// Asks the server to cancel what was running.
+    pub(crate) async fn cancel(&self, running: Vec<CancelToken>) {
         let connector = &self.shared.connector;
         let cancels = stream::iter(running)
             .for_each_concurrent(CANCELLING, |token| connector.cancel(token).map(drop));

@@ -7,27 +7,10 @@ use pgshard::{Cluster, CustomerId, Error, ErrorKind, Label};
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
-use crate::support::cli::{Ran, Shardctl};
+use crate::support::acts::{act, done};
+use crate::support::cli::Shardctl;
 use crate::support::failover::{Watched, shard as id};
 use crate::support::{credentials, ddl_role, owner};
-
-/// `shardctl` as the owner.
-async fn act(shard: &Watched, shardctl: &Shardctl, more: &[&str]) -> Ran {
-    let role = ddl_role(&shard.local);
-    let password = role.password.as_ref().expect("a password").expose_secret();
-    let arguments = [&["--output", "json"], more, &["--ddl-user", &role.user]].concat();
-    shardctl
-        .run_with(&[("PGSHARD_DDL_PASSWORD", password)], &arguments)
-        .await
-}
-
-async fn done(shard: &Watched, shardctl: &Shardctl, more: &[&str]) -> Ran {
-    let more = [more, &["--reason", "a test", "--as", "ada", "--yes"]].concat();
-    let ran = act(shard, shardctl, &more).await;
-    assert_eq!(ran.code, 0, "{more:?}: {ran:?}");
-    assert_eq!(ran.json()[0]["status"], "done");
-    ran
-}
 
 async fn until_mode(cluster: &Cluster, mode: Mode) {
     let wait = Duration::from_secs(10);
@@ -63,7 +46,8 @@ async fn read(cluster: &Cluster, preference: ReadPreference) -> Result<(i64,), E
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_the_servers_and_a_later_one_obey() {
     use ReadPreference::{Primary, Replica};
-    let shard = Watched::start(1).await;
+    let slow = Duration::from_secs(30);
+    let shard = Watched::configured(1, vec![], |config, _| config.timeouts.statement = slow).await;
     let other = Cluster::connect(shard.cluster.config().clone()).unwrap();
     other.ready(Duration::from_secs(20)).await.unwrap();
     let shardctl = Shardctl::new(&shard.local);
@@ -73,7 +57,7 @@ async fn two_processes_the_servers_and_a_later_one_obey() {
     writers_are_waited_for(&shard, &shardctl).await;
 
     // Read-only: at once on the server, whoever asks, and without a wait.
-    done(&shard, &shardctl, &["shard", "read-only", "s0"]).await;
+    done(&shard.local, &shardctl, &["shard", "read-only", "s0"]).await;
     let asked = Instant::now();
     for cluster in [&shard.cluster, &other] {
         let error = write(cluster).await.unwrap_err();
@@ -102,7 +86,7 @@ async fn two_processes_the_servers_and_a_later_one_obey() {
         "known before it is asked: {error:?}"
     );
 
-    done(&shard, &shardctl, &["shard", "drain", "s0"]).await;
+    done(&shard.local, &shardctl, &["shard", "drain", "s0"]).await;
     for cluster in [&shard.cluster, &other, &fresh] {
         until_mode(cluster, Mode::Drained).await;
         for preference in [Primary, Replica] {
@@ -110,7 +94,7 @@ async fn two_processes_the_servers_and_a_later_one_obey() {
             assert_eq!(error.kind(), ErrorKind::Maintenance, "{error:?}");
         }
     }
-    done(&shard, &shardctl, &["shard", "open", "s0"]).await;
+    done(&shard.local, &shardctl, &["shard", "open", "s0"]).await;
     for cluster in [&shard.cluster, &other, &fresh] {
         until_mode(cluster, Mode::Open).await;
         write(cluster).await.unwrap();
@@ -193,7 +177,7 @@ async fn refusals(shard: &Watched, shardctl: &Shardctl) {
         (&["node", "unfence", "s0b"], 4, "is not fenced"),
     ] {
         let ran = act(
-            shard,
+            &shard.local,
             shardctl,
             &[arguments, &["--reason", "x", "--yes"]].concat(),
         )
@@ -201,17 +185,17 @@ async fn refusals(shard: &Watched, shardctl: &Shardctl) {
         assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
         assert!(ran.err.contains(says), "{says}: {ran:?}");
     }
-    let without = act(shard, shardctl, &["shard", "fence", "s0", "--yes"]).await;
+    let without = act(&shard.local, shardctl, &["shard", "fence", "s0", "--yes"]).await;
     assert_eq!(without.code, 2, "a reason is asked for: {without:?}");
     let empty = act(
-        shard,
+        &shard.local,
         shardctl,
         &["shard", "fence", "s0", "--reason", " ", "--yes"],
     )
     .await;
     assert_eq!(empty.code, 2, "{empty:?}");
     let dry = act(
-        shard,
+        &shard.local,
         shardctl,
         &["shard", "fence", "s0", "--reason", "it's", "--dry-run"],
     )
@@ -222,7 +206,12 @@ async fn refusals(shard: &Watched, shardctl: &Shardctl) {
     assert_eq!(dry.json()[0]["status"], "planned");
     let sql = dry.json()[0]["sql"].as_str().unwrap().to_owned();
     assert!(sql.contains("it''s"), "{sql}");
-    let asked = act(shard, shardctl, &["shard", "fence", "s0", "--reason", "x"]).await;
+    let asked = act(
+        &shard.local,
+        shardctl,
+        &["shard", "fence", "s0", "--reason", "x"],
+    )
+    .await;
     assert_eq!(asked.code, 4, "nobody to ask: {asked:?}");
     // The application's role may not.
     let app = credentials(&shard.local.app_conninfo("s0a").unwrap());
@@ -276,7 +265,7 @@ async fn writers_are_waited_for(shard: &Watched, shardctl: &Shardctl) {
         let drain = [
             "shard", "drain", "s0", "--reason", "a test", "--as", "ada", "--yes", "--wait",
         ];
-        let impatient = act(shard, shardctl, &[&drain[..], &["300ms"]].concat()).await;
+        let impatient = act(&shard.local, shardctl, &[&drain[..], &["300ms"]].concat()).await;
         assert_eq!(impatient.code, 4, "{impatient:?}");
         assert!(
             impatient.err.contains("did not end within"),
@@ -285,7 +274,7 @@ async fn writers_are_waited_for(shard: &Watched, shardctl: &Shardctl) {
         assert_eq!(shard.view().await.orders.mode, Mode::Open);
         shard.write().await.unwrap();
         let drain = [&drain[..], &["20s"]].concat();
-        let drain = act(shard, shardctl, &drain);
+        let drain = act(&shard.local, shardctl, &drain);
         let release = async {
             tokio::time::sleep(Duration::from_millis(1500)).await;
             end.send(()).unwrap();
@@ -297,7 +286,7 @@ async fn writers_are_waited_for(shard: &Watched, shardctl: &Shardctl) {
     };
     let (written, ()) = tokio::join!(writer, operator);
     written.expect("the writer in flight commits");
-    done(shard, shardctl, &["shard", "open", "s0"]).await;
+    done(&shard.local, shardctl, &["shard", "open", "s0"]).await;
     until_mode(&shard.cluster, Mode::Open).await;
 }
 
@@ -316,7 +305,7 @@ async fn fence(shard: &Watched, other: &Cluster, shardctl: &Shardctl) {
     let started = Instant::now();
     let fenced = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        done(shard, shardctl, &["shard", "fence", "s0"]).await
+        done(&shard.local, shardctl, &["shard", "fence", "s0"]).await
     };
     let (interrupted, _) = tokio::join!(slow, fenced);
     assert!(interrupted.is_err());
@@ -335,7 +324,7 @@ async fn fence(shard: &Watched, other: &Cluster, shardctl: &Shardctl) {
             .await
             .expect("replicas are read");
     }
-    done(shard, shardctl, &["shard", "unfence", "s0"]).await;
+    done(&shard.local, shardctl, &["shard", "unfence", "s0"]).await;
     for cluster in [&shard.cluster, other] {
         until_mode(cluster, Mode::Open).await;
         write(cluster).await.unwrap();
@@ -344,7 +333,7 @@ async fn fence(shard: &Watched, other: &Cluster, shardctl: &Shardctl) {
 
 /// A fenced node is not read; the act is known through the primary.
 async fn a_node(shard: &Watched, other: &Cluster, shardctl: &Shardctl) {
-    done(shard, shardctl, &["node", "fence", "s0b"]).await;
+    done(&shard.local, shardctl, &["node", "fence", "s0b"]).await;
     for cluster in [&shard.cluster, other] {
         let wait = Duration::from_secs(10);
         let fenced = cluster.wait_for(id(), wait, |view| {
@@ -355,7 +344,7 @@ async fn a_node(shard: &Watched, other: &Cluster, shardctl: &Shardctl) {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
         write(cluster).await.unwrap();
     }
-    done(shard, shardctl, &["node", "unfence", "s0b"]).await;
+    done(&shard.local, shardctl, &["node", "unfence", "s0b"]).await;
     for cluster in [&shard.cluster, other] {
         let readable =
             cluster.wait_for(id(), Duration::from_secs(10), |view| view.nodes[1].readable);

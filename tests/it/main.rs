@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one hazard a file.
 
 #[cfg(feature = "cli")]
+mod acts_decisions;
+#[cfg(feature = "cli")]
 mod acts_modes;
 #[cfg(feature = "cli")]
 mod cli_config;

@@ -1,5 +1,7 @@
 //! Clusters for the tests.
 
+#[cfg(feature = "cli")]
+pub(crate) mod acts;
 pub(crate) mod authority;
 #[cfg(feature = "cli")]
 pub(crate) mod cli;
