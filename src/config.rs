@@ -37,20 +37,26 @@ mod problem;
 mod scalar;
 mod secret;
 mod settings;
+mod sources;
 mod tables;
 mod text;
+mod url;
 
 pub use duration::parse_duration;
 pub use environment::Environment;
 pub use load::{Checked, Loader};
 pub use model::{
-    ChannelBinding, Config, FailoverSettings, NodeConfig, PoolSettings, ShardConfig, ShardedTable,
-    TableName, Timeouts, TlsConfig, TlsMode,
+    ChannelBinding, Config, EtcdSettings, FailoverSettings, HttpLogin, NodeConfig, PatroniSettings,
+    PatroniShard, PoolSettings, ShardConfig, ShardedTable, TableName, Timeouts, TlsConfig, TlsMode,
 };
 pub use password::{Login, PasswordError, PasswordProvider, PasswordSource};
 pub use problem::{Place, Problem, Severity};
 pub use secret::password_file;
 pub use settings::{Origin, Setting};
+pub use url::HttpUrl;
+
+#[cfg(feature = "patroni")]
+pub(crate) use url::check_host;
 
 #[cfg(test)]
 mod tests;

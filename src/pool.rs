@@ -41,6 +41,10 @@ pub(crate) use link::Connection;
 pub(crate) use node::NodePool;
 pub(crate) use report::{Report, ReportSender};
 pub(crate) use rows::OpenRows;
+#[cfg(feature = "patroni")]
+pub(crate) use socket::Socket;
+#[cfg(all(feature = "patroni", feature = "tls"))]
+pub(crate) use tls::TlsFiles;
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ pub use facts::{
 };
 pub use machine::{
     Action, Cadence, Event, FenceReason, Hint, Loss, Machine, NodeState, NodeView, OperatorAct,
-    Settings, ShardState, TopologyEvent, View, Waiting,
+    Settings, ShardState, Tags, TopologyEvent, View, Waiting,
 };
 pub use select::{Floor, NoNode, Read, ReadPreference, select};
 

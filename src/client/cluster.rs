@@ -91,10 +91,16 @@ impl Cluster {
         }
         let (events, _) = broadcast::channel(EVENTS);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        // Nodes that are found at run time are made from it.
+        let managed = config.shards.iter().any(|shard| shard.patroni.is_some());
+        let found = managed.then(|| Arc::new(config.clone()));
         let shards = config
             .shards
             .iter()
-            .map(|shard| Monitor::start(&config, shard, adopts, events.clone(), &tasks, &stop))
+            .map(|shard| {
+                let found = found.clone();
+                Monitor::start(&config, found, shard, adopts, events.clone(), &tasks, &stop)
+            })
             .collect::<Result<Vec<_>>>();
         let shards = match shards {
             Ok(shards) => shards,

@@ -47,6 +47,12 @@ pub struct NodeStatus {
     pub latency: Option<Duration>,
     /// Whether reads may go there.
     pub readable: bool,
+    /// Whether it holds its failover manager's lock, as far as that is known.
+    pub leased: bool,
+    /// Whether its failover manager keeps reads away from it (the tag `noloadbalance`).
+    pub noloadbalance: bool,
+    /// Whether its failover manager will not promote it (the tag `nofailover`).
+    pub nofailover: bool,
     /// The map version that it was last told.
     pub map_version: Option<MapVersion>,
     /// Whether a server answered the last probe, be it by refusing it.
@@ -63,8 +69,8 @@ impl ShardStatus {
         let name = |index: NodeIndex| shard.node(index).map(|pool| pool.connector().node());
         let nodes = shard
             .nodes()
-            .iter()
             .zip(&view.nodes)
+            .filter(|(_, node)| node.state != NodeState::Retired)
             .map(|(pool, node)| NodeStatus {
                 node: pool.connector().node(),
                 state: node.state.as_str(),
@@ -80,6 +86,9 @@ impl ShardStatus {
                 lag_bytes: node.lag,
                 latency: shard.latency(pool.connector().index()),
                 readable: node.readable,
+                leased: node.leased,
+                noloadbalance: node.tags.noloadbalance,
+                nofailover: node.tags.nofailover,
                 map_version: node.map_version,
                 answers: answers(node),
                 failure: node.failure.as_ref().map(ToString::to_string),

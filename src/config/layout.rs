@@ -144,6 +144,12 @@ fn list(settings: &Settings<'_>, origin: &Origin, shards: &[Shard], map: &ShardM
             }
         };
         settings.list(&["shard", shard.label(), "buckets"], value, place);
+        if let Some(patroni) = &shard.patroni {
+            let place = Origin::File(settings.text.place(&shard.span));
+            let urls: Vec<_> = patroni.urls.iter().map(ToString::to_string).collect();
+            let value = format!("{} at {}", patroni.scope, urls.join(", "));
+            settings.list(&["shard", shard.label(), "patroni"], value, place);
+        }
         for node in &shard.nodes {
             let place = Origin::File(settings.text.place(&node.host.span()));
             let value = format!("{} port {}", node.host.get_ref(), node.port);

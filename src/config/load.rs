@@ -11,7 +11,9 @@ use super::environment::Environment;
 use super::problem::{Problem, Severity};
 use super::settings::{Origin, Setting, Settings};
 use super::text::{Section, Text};
-use super::{Config, NodeConfig, ShardConfig, access, advice, layout, limits, nodes, tables};
+use super::{
+    Config, NodeConfig, ShardConfig, access, advice, layout, limits, nodes, sources, tables,
+};
 
 /// No configuration is larger, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -143,6 +145,8 @@ impl Loader {
         let pool = limits::pool(settings, &root);
         let timeouts = limits::timeouts(settings, &root);
         let failover = limits::failover(settings, &root);
+        let patroni = sources::patroni(settings, &root, self.secrets, &shards);
+        let etcd = sources::etcd(settings, &root, self.secrets, &shards);
         let (tables, references) = tables::tables(settings, &root);
         let map = layout::routing(settings, &root, &written);
         root.finish();
@@ -158,6 +162,8 @@ impl Loader {
             pool,
             timeouts,
             failover,
+            patroni,
+            etcd,
             tables,
             references,
             shards,

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::PasswordSource;
+use secrecy::SecretString;
+
+use super::{HttpUrl, PasswordSource};
 use crate::id::{ClusterId, NodeId, NodeIndex, ShardId, ShardIndex};
 use crate::routing::ShardMap;
 
@@ -33,6 +35,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Probing and adoption of primaries.
     pub failover: FailoverSettings,
+    /// Asking the shards' Patronis.
+    pub patroni: PatroniSettings,
+    /// Watching the Patronis' store, if that is wanted.
+    pub etcd: Option<EtcdSettings>,
     /// The sharded tables.
     pub tables: Vec<ShardedTable>,
     /// Tables that are the same on every shard.
@@ -48,6 +54,48 @@ pub struct ShardConfig {
     pub id: ShardId,
     /// Its nodes, at least one.
     pub nodes: Vec<NodeConfig>,
+    /// The Patroni that manages it, if that is to be asked.
+    pub patroni: Option<PatroniShard>,
+}
+
+/// A shard's Patroni.
+#[derive(Clone, Debug)]
+pub struct PatroniShard {
+    /// Patroni's own name for the cluster; answers of another one are not heeded.
+    pub scope: String,
+    /// REST addresses of its members, at least one; the others are found.
+    pub urls: Vec<HttpUrl>,
+}
+
+/// Asking Patronis.
+#[derive(Clone, Debug)]
+pub struct PatroniSettings {
+    /// Between two questions to each member of a steady shard.
+    pub poll_interval: Duration,
+    /// The deadline of one question.
+    pub timeout: Duration,
+    /// Where the store keeps the clusters: the leader of one is `<namespace>/<scope>/leader`.
+    pub namespace: String,
+    /// Basic authentication, where something in front of the interface wants it.
+    pub login: Option<HttpLogin>,
+}
+
+/// The etcd in which the Patronis keep who leads.
+#[derive(Clone, Debug)]
+pub struct EtcdSettings {
+    /// Addresses of its members, at least one.
+    pub endpoints: Vec<HttpUrl>,
+    /// A user of etcd who may read the leaders' keys, where it asks for one.
+    pub login: Option<HttpLogin>,
+}
+
+/// A user of an HTTP interface.
+#[derive(Clone, Debug)]
+pub struct HttpLogin {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
 }
 
 /// A server.
@@ -194,6 +242,17 @@ impl Default for Timeouts {
             statement: Duration::from_secs(30),
             commit: Duration::from_secs(30),
             primary: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for PatroniSettings {
+    fn default() -> Self {
+        PatroniSettings {
+            poll_interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            namespace: "/service/".to_owned(),
+            login: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::id::{NodeId, ShardId};
 
 use super::scalar::BucketRange;
 use super::text::{Section, Text};
-use super::{NodeConfig, ShardConfig};
+use super::{NodeConfig, PatroniShard, ShardConfig, sources};
 
 const DEFAULT_PORT: u16 = 5432;
 const MOST_SHARDS: usize = 4096;
@@ -22,6 +22,7 @@ pub(super) struct Shard {
     pub(super) span: Range<usize>,
     pub(super) buckets: Option<Vec<Spanned<BucketRange>>>,
     pub(super) nodes: Vec<Node>,
+    pub(super) patroni: Option<PatroniShard>,
 }
 
 /// A node as the file has it.
@@ -41,6 +42,7 @@ impl Shard {
     pub(super) fn config(&self) -> Option<ShardConfig> {
         Some(ShardConfig {
             id: self.id?,
+            patroni: self.patroni.clone(),
             nodes: self
                 .nodes
                 .iter()
@@ -123,6 +125,7 @@ fn shard(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Shard {
         id: id.map(Spanned::into_inner),
         span: section.span(),
         buckets: section.list("buckets"),
+        patroni: sources::shard(text, &section),
         nodes: nodes
             .into_iter()
             .filter_map(|section| node(text, section, seen))

@@ -110,7 +110,12 @@ fn not_adopted(view: &View, node: NodeIndex, name: impl Fn(NodeIndex) -> String)
 /// Whether all that is known of the shard's addresses is that it is not there.
 pub(super) fn is_elsewhere(view: &View) -> bool {
     let foreign = |node: &NodeView| matches!(node.state, NodeState::Foreign { .. });
-    !view.nodes.is_empty() && view.nodes.iter().all(foreign)
+    let mut there = view
+        .nodes
+        .iter()
+        .filter(|node| node.state != NodeState::Retired)
+        .peekable();
+    there.peek().is_some() && there.all(foreign)
 }
 
 /// Who closed a shard, and what ends that.
@@ -243,6 +248,13 @@ pub(super) fn event(event: &TopologyEvent, name: impl Fn(NodeIndex) -> String) -
         TopologyEvent::NodeDown { node, failure } => {
             bad(format!("{} is down: {failure}", name(*node)))
         }
+        TopologyEvent::NodeJoined { node } => {
+            (format!("{} belongs to the shard now", name(*node)), true)
+        }
+        TopologyEvent::NodeLeft { node } => (
+            format!("{} left the shard, and is not used any more", name(*node)),
+            true,
+        ),
         TopologyEvent::Fenced { reason } => bad(fenced(reason, name)),
         TopologyEvent::OperatorRefused { act, reason } => {
             bad(format!("refused to carry out {act:?}: {reason}"))
@@ -260,7 +272,10 @@ fn nothing_is_installed(view: &View) -> bool {
     failures.iter().any(|failure| missing(failure))
         && view.nodes.iter().all(|node| {
             missing(&node.failure)
-                || matches!(node.state, NodeState::Unknown | NodeState::Down { .. })
+                || matches!(
+                    node.state,
+                    NodeState::Unknown | NodeState::Down { .. } | NodeState::Retired
+                )
         })
 }
 

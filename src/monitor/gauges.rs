@@ -12,7 +12,7 @@ pub(super) fn set(shard: &Shard) {
     let on = |yes: bool| f64::from(u8::from(yes));
     gauge!(observe::SHARD_WRITABLE, "shard" => name.clone()).set(on(view.primary.is_some()));
     gauge!(observe::PRIMARY_WAITING, "shard" => name.clone()).set(shard.waiting() as f64);
-    for (pool, seen) in shard.nodes().iter().zip(&view.nodes) {
+    for (pool, seen) in shard.nodes().zip(&view.nodes) {
         let labels = [("shard", name.clone()), ("node", pool.node().to_string())];
         gauge!(observe::NODE_READABLE, &labels).set(on(seen.readable));
         if let Some(lag) = seen.lag {

@@ -89,7 +89,8 @@ impl Prober {
                 () = self.wake.notified() => self.probe().await,
                 () = tokio::time::sleep(pause) => {
                     // Write traffic asks the same question, and oftener.
-                    if interval >= self.steady && self.shard.is_proved(self.node) {
+                    let proved = interval >= self.steady && self.shard.is_proved(self.node);
+                    if proved || self.shard.is_retired(self.node) {
                         continue;
                     }
                     self.probe().await
@@ -138,11 +139,7 @@ impl Prober {
     async fn ask(&mut self) -> Result<NodeFacts, ProbeFailure> {
         // A held connection may have ended for reasons of its own (pg_terminate_backend, a
         // restart that is over). Only a new one tells.
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|held| !held.client.is_closed())
-        {
+        if self.held.as_ref().is_some_and(|held| self.is_usable(held)) {
             match self.ask_held().await {
                 Err(failure) if self.held.is_none() && failure.kind == FailureKind::Refused => {}
                 answer => return answer,
@@ -150,6 +147,11 @@ impl Prober {
         }
         self.connect().await?;
         self.ask_held().await
+    }
+
+    /// One from before the pools were cleared may lead to where the node was before.
+    fn is_usable(&self, held: &Connection) -> bool {
+        !held.client.is_closed() && held.link.generation == self.pool.generation()
     }
 
     async fn connect(&mut self) -> Result<(), ProbeFailure> {
@@ -213,11 +215,7 @@ impl Prober {
 
     /// Runs statements on the held connection, or on a new one.
     async fn write(&mut self, sql: &str) -> Result<(), ProbeFailure> {
-        if self
-            .held
-            .as_ref()
-            .is_none_or(|held| held.client.is_closed())
-        {
+        if self.held.as_ref().is_none_or(|held| !self.is_usable(held)) {
             self.connect().await?;
         }
         let Some(held) = &self.held else {

@@ -1,7 +1,7 @@
 //! What the monitor, the pools and the client share of one shard.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ShardId};
 use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
 use crate::topology::{
-    Event, FenceReason, Mode, NoNode, OperatorAct, Read, ShardState, View, select,
+    Event, FenceReason, Mode, NoNode, NodeState, OperatorAct, Read, ShardState, View, select,
 };
 
 /// A shorter contest is waited out.
@@ -30,7 +30,8 @@ const CURRENT: i64 = -1;
 /// Readers take the view without a lock; waiting for another view is bounded in time and number.
 pub(crate) struct Shard {
     id: ShardId,
-    nodes: Vec<Arc<NodePool>>,
+    /// The nodes by position; those that may still be found have no pools yet.
+    nodes: Box<[OnceLock<Arc<NodePool>>]>,
     view: ArcSwap<View>,
     /// Counts the views.
     published: AtomicU64,
@@ -58,10 +59,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// `room`: how many nodes may come later.
+    #[expect(clippy::too_many_arguments)]
     pub(super) fn new(
         config: &Config,
         id: ShardId,
         nodes: Vec<Arc<NodePool>>,
+        room: usize,
         view: Arc<View>,
         events: mpsc::Sender<Event>,
         adopts: bool,
@@ -69,8 +73,12 @@ impl Shard {
     ) -> Self {
         Shard {
             id,
-            latencies: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
-            nodes,
+            latencies: (0..nodes.len() + room).map(|_| AtomicU64::new(0)).collect(),
+            nodes: nodes
+                .into_iter()
+                .map(OnceLock::from)
+                .chain(std::iter::repeat_with(OnceLock::new).take(room))
+                .collect(),
             view: ArcSwap::new(view),
             published: AtomicU64::new(0),
             changed: watch::Sender::new(0),
@@ -103,12 +111,18 @@ impl Shard {
         self.view.load_full()
     }
 
-    pub(crate) fn nodes(&self) -> &[Arc<NodePool>] {
-        &self.nodes
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<NodePool>> {
+        self.nodes.iter().map_while(OnceLock::get)
+    }
+
+    /// Gives the node at a position its pools, once.
+    pub(super) fn add(&self, index: NodeIndex, pool: Arc<NodePool>) -> bool {
+        let place = self.nodes.get(index.index());
+        place.is_some_and(|place| place.set(pool).is_ok())
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Option<&Arc<NodePool>> {
-        self.nodes.get(index.index())
+        self.nodes.get(index.index())?.get()
     }
 
     /// The smoothed round trip of a node's probes.
@@ -132,7 +146,7 @@ impl Shard {
 
     pub(super) fn publish(&self, view: Arc<View>) {
         if let Some((_, epoch)) = view.primary {
-            for node in &self.nodes {
+            for node in self.nodes() {
                 node.expect_system(epoch.system);
             }
         }
@@ -313,7 +327,7 @@ impl Shard {
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.changed.send_modify(|version| *version += 1);
-        join_all(self.nodes.iter().map(|node| node.close())).await;
+        join_all(self.nodes().map(|node| node.close())).await;
     }
 
     fn is_open(&self) -> Result<()> {
@@ -423,9 +437,9 @@ impl Shard {
 
     /// The node of a name.
     pub(super) fn find(&self, name: &str) -> Option<NodeIndex> {
-        let nodes = (0..).map(NodeIndex).zip(&self.nodes);
-        nodes
-            .into_iter()
+        (0..)
+            .map(NodeIndex)
+            .zip(self.nodes())
             .find(|(_, pool)| pool.connector().node().as_str() == name)
             .map(|(index, _)| index)
     }
@@ -486,6 +500,13 @@ impl Shard {
                 .load()
                 .primary
                 .is_some_and(|(primary, _)| primary == node)
+    }
+
+    /// Whether a node has left the shard.
+    pub(super) fn is_retired(&self, node: NodeIndex) -> bool {
+        let view = self.view.load();
+        let node = view.nodes.get(node.index());
+        node.is_some_and(|node| node.state == NodeState::Retired)
     }
 
     /// Hands an operator's decision to the monitor.

@@ -11,8 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use super::prober::{Adoption, Prober};
 use super::shard::Shard;
+use super::sources::{NodeChange, Sources};
 use super::{explain, gauges};
-use crate::config::{Config, ShardConfig};
+use crate::config::{Config, NodeConfig, ShardConfig};
 use crate::error::Result;
 use crate::id::{NodeIndex, ShardId};
 use crate::pool::{Connector, NodePool, Report, ReportSender};
@@ -42,6 +43,11 @@ pub(crate) struct Monitor {
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
     probers: Vec<Orders>,
+    sources: Sources,
+    crew: Crew,
+    /// For the nodes that are found, where any can be.
+    config: Option<Arc<Config>>,
+    report_sender: ReportSender,
     pace: watch::Sender<Duration>,
     listeners: broadcast::Sender<ShardEvent>,
     adopts: bool,
@@ -54,18 +60,62 @@ struct Orders {
     adoptions: mpsc::Sender<Adoption>,
 }
 
+/// What all probers of a shard have in common.
+struct Crew {
+    shard: Arc<Shard>,
+    start: Instant,
+    deadline: Duration,
+    steady: Duration,
+    pace: watch::Receiver<Duration>,
+    events: mpsc::Sender<Event>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Crew {
+    /// Starts to probe a node.
+    fn send_out(&self, node: NodeIndex, pool: Arc<NodePool>) -> Orders {
+        let wake = Arc::new(Notify::new());
+        let (sender, adoptions) = mpsc::channel(1);
+        let prober = Prober {
+            node,
+            pool,
+            shard: Arc::clone(&self.shard),
+            start: self.start,
+            deadline: self.deadline,
+            steady: self.steady,
+            pace: self.pace.clone(),
+            wake: Arc::clone(&wake),
+            adoptions,
+            events: self.events.clone(),
+            held: None,
+        };
+        let stop = self.stop.clone();
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled(prober.run()).await });
+        Orders {
+            wake,
+            adoptions: sender,
+        }
+    }
+}
+
 impl Monitor {
     /// Builds a shard's pools and starts its monitor and probers on the present runtime.
     ///
-    /// One that does not adopt only looks: it leaves the reign of a new primary to others.
+    /// One that does not adopt only looks: it leaves the reign of a new primary to others. `found` is the
+    /// same configuration, to be kept for the nodes that are found at run time.
     pub(crate) fn start(
         config: &Config,
+        found: Option<Arc<Config>>,
         shard: &ShardConfig,
         adopts: bool,
         listeners: broadcast::Sender<ShardEvent>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Shard>> {
+        Sources::check(config, shard)?;
+        let room = shard.patroni.as_ref().map_or(0, |_| Sources::ROOM);
         let start = Instant::now();
         let settings = Settings {
             down_after: config.failover.down_after,
@@ -97,36 +147,37 @@ impl Monitor {
             config,
             shard.id,
             nodes.clone(),
+            room,
             view,
             event_sender.clone(),
             adopts,
             start,
         ));
         let pace = watch::Sender::new(config.failover.probe_interval);
-        let mut probers = Vec::with_capacity(nodes.len());
-        for (index, pool) in nodes.into_iter().enumerate() {
-            let wake = Arc::new(Notify::new());
-            let (sender, adoptions) = mpsc::channel(1);
-            probers.push(Orders {
-                wake: Arc::clone(&wake),
-                adoptions: sender,
-            });
-            let prober = Prober {
-                node: NodeIndex(index as u16),
-                pool,
-                shard: Arc::clone(&shared),
-                start,
-                deadline: config.failover.probe_timeout,
-                steady: config.failover.probe_interval,
-                pace: pace.subscribe(),
-                wake,
-                adoptions,
-                events: event_sender.clone(),
-                held: None,
-            };
-            let stop = stop.clone();
-            tasks.spawn(async move { stop.run_until_cancelled(prober.run()).await });
-        }
+        let sources = Sources::start(
+            config,
+            shard,
+            pace.subscribe(),
+            start,
+            event_sender.clone(),
+            tasks,
+            stop,
+        )?;
+        let crew = Crew {
+            shard: Arc::clone(&shared),
+            start,
+            deadline: config.failover.probe_timeout,
+            steady: config.failover.probe_interval,
+            pace: pace.subscribe(),
+            events: event_sender,
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let probers = nodes
+            .into_iter()
+            .enumerate()
+            .map(|(index, pool)| crew.send_out(NodeIndex(index as u16), pool))
+            .collect();
         let monitor = Monitor {
             shard: Arc::clone(&shared),
             machine,
@@ -134,6 +185,10 @@ impl Monitor {
             events,
             reports,
             probers,
+            sources,
+            crew,
+            config: found,
+            report_sender,
             pace,
             listeners,
             adopts,
@@ -161,8 +216,12 @@ impl Monitor {
                     }
                     None => return,
                 },
+                changes = self.sources.changed() => {
+                    changes.into_iter().for_each(|change| self.change(change));
+                    continue;
+                }
                 _ = reap.tick() => {
-                    self.shard.nodes().iter().for_each(|pool| pool.reap());
+                    self.shard.nodes().for_each(|pool| pool.reap());
                     gauges::set(&self.shard);
                     continue;
                 }
@@ -170,6 +229,47 @@ impl Monitor {
             };
             self.step(event);
         }
+    }
+
+    fn change(&mut self, change: NodeChange) {
+        let outcome = match change {
+            NodeChange::Found(node, config) => self.found(node, &config),
+            NodeChange::Moved(node, config) => self.moved(node, &config),
+            NodeChange::Listed(node, tags) => {
+                self.step(Event::Member { node, tags });
+                Ok(())
+            }
+            NodeChange::Gone(node) => {
+                self.step(Event::Gone { node });
+                Ok(())
+            }
+        };
+        if let Err(error) = outcome {
+            // Whatever it is, it would be the same with the next member.
+            tracing::error!(shard = %self.shard.id(), "members of Patroni are not looked for any more: {error}");
+            self.sources.end();
+        }
+    }
+
+    fn found(&mut self, node: NodeIndex, found: &NodeConfig) -> Result<()> {
+        let Some(config) = &self.config else {
+            return Ok(());
+        };
+        let reports = self.report_sender.clone();
+        let connector = Connector::new(config, self.shard.id(), node, found, reports)?;
+        let pool = Arc::new(NodePool::new(config, connector)?);
+        if self.shard.add(node, Arc::clone(&pool)) {
+            self.probers.push(self.crew.send_out(node, pool));
+        }
+        Ok(())
+    }
+
+    fn moved(&mut self, node: NodeIndex, to: &NodeConfig) -> Result<()> {
+        if let (Some(config), Some(pool)) = (&self.config, self.shard.node(node)) {
+            pool.connector().move_to(config, to)?;
+            self.step(Event::Moved { node });
+        }
+        Ok(())
     }
 
     fn step(&mut self, event: Event) {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use deadpool_postgres::ClientWrapper;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
@@ -39,18 +40,36 @@ pub(crate) struct Connector {
     shard: ShardId,
     node: NodeId,
     index: NodeIndex,
-    host: String,
-    port: u16,
-    tls: Tls,
+    address: ArcSwap<Address>,
     database: String,
     user: String,
-    password: Password,
     channel_binding: ChannelBinding,
     application: String,
     options: String,
     timeout: Duration,
     lifetime: Duration,
     reports: ReportSender,
+}
+
+/// Where a node is, and what follows from that.
+struct Address {
+    host: String,
+    port: u16,
+    tls: Tls,
+    password: Password,
+}
+
+impl Address {
+    fn new(config: &Config, node: &NodeConfig) -> Result<Self> {
+        let (database, user) = (&config.database, &config.user);
+        let login = Login::new(node.id, &node.host, node.port, database, user);
+        Ok(Address {
+            host: node.host.clone(),
+            port: node.port,
+            tls: Tls::for_node(config, node)?,
+            password: Password::new(config.password.clone(), login),
+        })
+    }
 }
 
 /// What an opened connection is for.
@@ -74,21 +93,9 @@ impl Connector {
             shard,
             node: node.id,
             index,
-            host: node.host.clone(),
-            port: node.port,
-            tls: Tls::for_node(config, node)?,
+            address: ArcSwap::from_pointee(Address::new(config, node)?),
             database: config.database.clone(),
             user: config.user.clone(),
-            password: Password::new(
-                config.password.clone(),
-                Login::new(
-                    node.id,
-                    &node.host,
-                    node.port,
-                    &config.database,
-                    &config.user,
-                ),
-            ),
             channel_binding: config.tls.channel_binding,
             application: config.application_name.clone(),
             options: format!("{PINNED} -c search_path={search_path}"),
@@ -96,6 +103,12 @@ impl Connector {
             lifetime: config.pool.max_lifetime,
             reports,
         })
+    }
+
+    /// From now on the node is elsewhere. What is connected stays so, until it is given up.
+    pub(crate) fn move_to(&self, config: &Config, node: &NodeConfig) -> Result<()> {
+        self.address.store(Arc::new(Address::new(config, node)?));
+        Ok(())
     }
 
     pub(crate) fn shard(&self) -> ShardId {
@@ -113,6 +126,7 @@ impl Connector {
     /// Opens a connection: name look-up, TCP, TLS and authentication within the connect timeout.
     pub(crate) async fn open(&self, dial: Dialer) -> Result<Connection> {
         let deadline = Instant::now() + self.timeout;
+        let address = self.address.load_full();
         let link = Arc::new(Link::new(
             self.index,
             dial.generation,
@@ -120,9 +134,9 @@ impl Connector {
             jittered(self.lifetime),
             self.reports.clone(),
         ));
-        let (client, task) = match timeout_at(deadline, self.handshake(&link)).await {
+        let (client, task) = match timeout_at(deadline, self.handshake(&address, &link)).await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => return Err(self.failed(&link, error)),
+            Ok(Err(error)) => return Err(self.failed(&address, &link, error)),
             Err(_) => {
                 link.hint(Hint::TimedOut);
                 return Err(self.locate(
@@ -131,7 +145,7 @@ impl Connector {
                         format!(
                             "no connection to {}:{} within {:?}: is the server up and reachable? \
                              (timeouts.connect)",
-                            self.host, self.port, self.timeout
+                            address.host, address.port, self.timeout
                         ),
                     )
                     .with_label(Label::NOT_SENT)
@@ -152,10 +166,10 @@ impl Connector {
 
     /// Logs in, and once more with the last password that worked if the source has a new one that
     /// the server does not take yet.
-    async fn handshake(&self, link: &Arc<Link>) -> Result<Opened, OpenError> {
-        let candidates = self.password.candidates().await;
+    async fn handshake(&self, address: &Address, link: &Arc<Link>) -> Result<Opened, OpenError> {
+        let candidates = address.password.candidates().await;
         let Candidates { first, second } = candidates.map_err(OpenError::Password)?;
-        let outcome = self.log_in(link, first.as_ref()).await;
+        let outcome = self.log_in(address, link, first.as_ref()).await;
         let (opened, accepted) = match (outcome, second) {
             (Err(OpenError::Postgres(error)), Some(second))
                 if error.code() == Some(&SqlState::INVALID_PASSWORD) =>
@@ -164,20 +178,24 @@ impl Connector {
                     node = %self.node,
                     "the server does not take the new password yet; trying the last that worked"
                 );
-                (self.log_in(link, Some(&second)).await?, Some(second))
+                (
+                    self.log_in(address, link, Some(&second)).await?,
+                    Some(second),
+                )
             }
             (outcome, _) => (outcome?, first),
         };
-        self.password.accepted(accepted);
+        address.password.accepted(accepted);
         Ok(opened)
     }
 
     async fn log_in(
         &self,
+        address: &Address,
         link: &Arc<Link>,
         password: Option<&SecretString>,
     ) -> Result<Opened, OpenError> {
-        let socket = Socket::connect(&self.host, self.port)
+        let socket = Socket::connect(&address.host, address.port)
             .await
             .map_err(OpenError::Socket)?;
         let mut config = tokio_postgres::Config::new();
@@ -185,7 +203,7 @@ impl Connector {
             .user(&self.user)
             .dbname(&self.database)
             .application_name(&self.application)
-            .ssl_mode(match self.tls {
+            .ssl_mode(match address.tls {
                 Tls::Plaintext => SslMode::Disable,
                 #[cfg(feature = "tls")]
                 Tls::VerifyFull(_) => SslMode::Require,
@@ -204,7 +222,7 @@ impl Connector {
             )),
             Access::Write => config.options(&self.options),
         };
-        match &self.tls {
+        match &address.tls {
             Tls::Plaintext => {
                 let (client, connection) = config
                     .connect_raw(Watched::new(socket, Arc::clone(link)), NoTls)
@@ -215,7 +233,7 @@ impl Connector {
             #[cfg(feature = "tls")]
             Tls::VerifyFull(files) => {
                 let tls = WatchedTls {
-                    tls: self.rustls(files).map_err(OpenError::Socket)?,
+                    tls: rustls(address, files).map_err(OpenError::Socket)?,
                     link: Arc::clone(link),
                 };
                 let (client, connection) = config
@@ -227,28 +245,15 @@ impl Connector {
         }
     }
 
-    #[cfg(feature = "tls")]
-    fn rustls(
-        &self,
-        files: &TlsFiles,
-    ) -> io::Result<
-        impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send + 'static>
-        + use<>,
-    > {
-        use tokio_postgres::tls::MakeTlsConnect;
-        let mut make = tokio_postgres_rustls::MakeRustlsConnect::new((*files.current()).clone());
-        MakeTlsConnect::<Socket>::make_tls_connect(&mut make, &self.host)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
-    }
-
     /// Asks the server to cancel what a connection is doing. Nothing else may be asked on it until
     /// that has ended, for the request names a process, and not its statement.
     pub(crate) async fn cancel(&self, token: CancelToken) -> io::Result<()> {
-        let socket = Socket::connect(&self.host, self.port).await?;
-        match &self.tls {
+        let address = self.address.load_full();
+        let socket = Socket::connect(&address.host, address.port).await?;
+        match &address.tls {
             Tls::Plaintext => token.cancel_query_raw(socket, NoTls).await,
             #[cfg(feature = "tls")]
-            Tls::VerifyFull(tls) => token.cancel_query_raw(socket, self.rustls(tls)?).await,
+            Tls::VerifyFull(tls) => token.cancel_query_raw(socket, rustls(&address, tls)?).await,
         }
         .map_err(io::Error::other)
     }
@@ -263,13 +268,16 @@ impl Connector {
         error.on_shard(self.shard).on_node(self.node)
     }
 
-    fn failed(&self, link: &Link, error: OpenError) -> Error {
+    fn failed(&self, address: &Address, link: &Link, error: OpenError) -> Error {
         let error = match error {
             OpenError::Socket(error) => {
                 link.hint(Hint::Refused);
                 Error::new(
                     ErrorKind::Connection,
-                    format!("cannot connect to {}:{}: {error}", self.host, self.port),
+                    format!(
+                        "cannot connect to {}:{}: {error}",
+                        address.host, address.port
+                    ),
                 )
                 .with_label(Label::RETRYABLE)
                 .with_label(Label::CONNECTION_LOST)
@@ -280,6 +288,19 @@ impl Connector {
         };
         self.locate(error.with_label(Label::NOT_SENT).in_phase(Phase::Connect))
     }
+}
+
+#[cfg(feature = "tls")]
+fn rustls(
+    address: &Address,
+    files: &TlsFiles,
+) -> io::Result<
+    impl tokio_postgres::tls::TlsConnect<Socket, Stream: Send + 'static, Future: Send + 'static> + use<>,
+> {
+    use tokio_postgres::tls::MakeTlsConnect;
+    let mut make = tokio_postgres_rustls::MakeRustlsConnect::new((*files.current()).clone());
+    MakeTlsConnect::<Socket>::make_tls_connect(&mut make, &address.host)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// A logged-in session, and the task that drives it.

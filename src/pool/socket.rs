@@ -21,14 +21,15 @@ const USER_TIMEOUT: Duration = Duration::from_secs(19);
 
 /// A connected socket of either kind.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Socket {
-    /// Connects, trying each of the name's addresses in turn. The caller bounds the time.
-    pub(super) async fn connect(host: &str, port: u16) -> io::Result<Self> {
+    /// Connects, trying each of the name's addresses in turn. The name is looked up each time. The caller
+    /// bounds the time.
+    pub(crate) async fn connect(host: &str, port: u16) -> io::Result<Self> {
         if host.starts_with('/') {
             let path = format!("{host}/.s.PGSQL.{port}");
             return UnixStream::connect(path).await.map(Socket::Unix);

@@ -12,7 +12,7 @@ use crate::error::Result;
 mod files;
 
 #[cfg(feature = "tls")]
-pub(super) use files::TlsFiles;
+pub(crate) use files::TlsFiles;
 
 /// How a node's connections are encrypted.
 #[derive(Clone)]

@@ -36,6 +36,7 @@ mod conclude;
 mod decide;
 mod event;
 mod lease;
+mod member;
 mod node;
 mod operator;
 mod orders;
@@ -45,7 +46,7 @@ mod view;
 
 pub use action::{Action, Cadence, TopologyEvent};
 pub use event::{Event, Hint, OperatorAct};
-pub use view::{FenceReason, Loss, NodeState, NodeView, ShardState, View, Waiting};
+pub use view::{FenceReason, Loss, NodeState, NodeView, ShardState, Tags, View, Waiting};
 
 use node::Node;
 use outcome::Outcome;
@@ -329,6 +330,9 @@ impl Machine {
                     node.claims.lose(seen);
                 }
             }
+            Event::Member { node, tags } => self.member(node, tags, now, outcome),
+            Event::Gone { node } => self.gone(node),
+            Event::Moved { node } => self.moved(node, now, outcome),
             Event::Tick => {}
             Event::Operator(act) => self.operator(act, outcome),
         }
@@ -363,8 +367,10 @@ impl Machine {
         }
     }
 
+    /// A node of the shard; none that has left it.
     fn node_mut(&mut self, node: NodeIndex) -> Option<&mut Node> {
-        self.nodes.get_mut(node.index())
+        let node = self.nodes.get_mut(node.index())?;
+        (!node.retired).then_some(node)
     }
 
     /// Whether an answer names this cluster and shard.

@@ -233,6 +233,7 @@ mod tests {
             readable,
             leased: false,
             fenced: false,
+            tags: Default::default(),
             lag: Some(3000 - replay),
             lsn: Some(Lsn(replay)),
             history: Some(history(true)),

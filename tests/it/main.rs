@@ -78,6 +78,7 @@ mod local_dev;
 mod local_nodes;
 mod local_patroni;
 mod local_proxy;
+mod patroni_source;
 mod routing_twin;
 mod stale_map;
 mod support;

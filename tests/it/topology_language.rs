@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use pgshard::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use pgshard::topology::{
     Action, Cadence, Event, FailureKind, FenceReason, Hint, Identity, Machine, Mode, NodeFacts,
-    NodeView, OperatorAct, Orders, ProbeFailure, Reign, ReignHistory, Settings, ShardState,
+    NodeView, OperatorAct, Orders, ProbeFailure, Reign, ReignHistory, Settings, ShardState, Tags,
     TopologyEvent, Waiting,
 };
 use uuid::Uuid;
@@ -65,18 +65,13 @@ impl Language {
         Ok(NodeIndex(at as u16))
     }
 
-    pub(crate) fn machine(&self, strict: bool) -> Machine {
+    /// The machine of so many of the nodes; the others come later.
+    pub(crate) fn machine(&self, strict: bool, nodes: usize) -> Machine {
         let settings = Settings {
             strict,
             ..Settings::default()
         };
-        Machine::new(
-            settings,
-            cluster(),
-            shard(),
-            self.nodes.len(),
-            Duration::ZERO,
-        )
+        Machine::new(settings, cluster(), shard(), nodes, Duration::ZERO)
     }
 
     fn name(&self, node: NodeIndex) -> &str {
@@ -156,7 +151,10 @@ impl Language {
         words: &[&str],
         now: Duration,
     ) -> Result<Event> {
-        let options = Options::new(words)?;
+        let options = match words {
+            ["member", ..] => Options::default(),
+            words => Options::new(words)?,
+        };
         let asked_at = options.asked.unwrap_or(now);
         Ok(match words {
             ["primary" | "standby", reign, ..] => Event::Answered {
@@ -190,6 +188,15 @@ impl Language {
                 node,
                 seen: asked_at,
             },
+            ["member", tags @ ..] => Event::Member {
+                node,
+                tags: Tags {
+                    noloadbalance: tags.contains(&"noloadbalance"),
+                    nofailover: tags.contains(&"nofailover"),
+                },
+            },
+            ["gone"] => Event::Gone { node },
+            ["moved"] => Event::Moved { node },
             ["adopted", reign] => Event::Adopted {
                 node,
                 history: self.history(reign)?,
@@ -277,6 +284,8 @@ impl Language {
             E::Foreign { node, .. } => format!("foreign {}", self.name(*node)),
             E::NodeDown { node, .. } => format!("down {}", self.name(*node)),
             E::NodeUp { node } => format!("up {}", self.name(*node)),
+            E::NodeJoined { node } => format!("joined {}", self.name(*node)),
+            E::NodeLeft { node } => format!("left {}", self.name(*node)),
             E::Fenced { .. } => "fenced".to_owned(),
             E::Unfenced => "unfenced".to_owned(),
             E::ModeChanged { mode, .. } => format!("mode {mode}"),

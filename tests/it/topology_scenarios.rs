@@ -20,6 +20,9 @@ struct Scenario {
     why: String,
     /// The nodes' names.
     nodes: String,
+    /// So many of the nodes, the last ones, are not there at the start.
+    #[serde(default)]
+    later: usize,
     #[serde(default)]
     strict: bool,
     #[serde(default)]
@@ -76,7 +79,7 @@ fn files() -> Result<Vec<PathBuf>> {
 
 fn play(scenario: &Scenario) -> Result<()> {
     let language = Language::new(&scenario.nodes, &scenario.reigns)?;
-    let mut machine = language.machine(scenario.strict);
+    let mut machine = language.machine(scenario.strict, language.nodes().len() - scenario.later);
     let mut generations = vec![1; language.nodes().len()];
     for (number, phase) in scenario.phase.iter().enumerate() {
         let mut actions = Vec::new();
@@ -144,7 +147,10 @@ fn check(phase: &Phase, language: &Language, machine: &Machine, actions: &[Strin
     }
     for (name, expected) in &phase.nodes {
         let node = language.node(name)?;
-        let line = node_line(&view.nodes[node.index()]);
+        let line = view
+            .nodes
+            .get(node.index())
+            .map_or("-".to_owned(), node_line);
         ensure!(
             line == *expected,
             "node {name}: expected {expected:?}, is {line:?}"

@@ -50,6 +50,9 @@ fn every_field_is_in_the_table() {
         ("[pool]\n", "pool."),
         ("[timeouts]\n", "timeouts."),
         ("[failover]\n", "failover."),
+        ("[patroni]\n", "patroni."),
+        ("[etcd]\n", "etcd."),
+        ("[[shard]]\n[shard.patroni]\n", "shard.patroni."),
     ] {
         let checked = check_alone(&format!("{section}qqqqqqqqqqqq = 1"));
         let advice = checked
@@ -63,7 +66,9 @@ fn every_field_is_in_the_table() {
     }
     assert!(fields.len() > 30, "{fields:?}");
     for field in fields {
-        let sections = ["routing", "tls", "pool", "timeouts", "failover"];
+        let sections = [
+            "routing", "tls", "pool", "timeouts", "failover", "patroni", "etcd",
+        ];
         assert!(
             sections.contains(&field.as_str())
                 || CHAPTER.contains(&format!("`{field}`"))

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// What `[tls]` names, as rustls has it. Short-lived certificates are replaced while the process
 /// runs: each connection looks whether the files have changed.
-pub(in crate::pool) struct TlsFiles {
+pub(crate) struct TlsFiles {
     config: TlsConfig,
     read: Mutex<Read>,
 }
@@ -28,7 +28,7 @@ struct Read {
 type Stamp = Option<(SystemTime, u64)>;
 
 impl TlsFiles {
-    pub(super) fn read(config: &TlsConfig) -> Result<Self> {
+    pub(crate) fn read(config: &TlsConfig) -> Result<Self> {
         let stamps = stamps(config);
         let client = Arc::new(verify_full(config)?);
         Ok(TlsFiles {
@@ -38,7 +38,7 @@ impl TlsFiles {
     }
 
     /// As the files are now; as they were before, while they cannot be used.
-    pub(in crate::pool) fn current(&self) -> Arc<ClientConfig> {
+    pub(crate) fn current(&self) -> Arc<ClientConfig> {
         let stamps = stamps(&self.config);
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if stamps != read.stamps {

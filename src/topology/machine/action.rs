@@ -153,6 +153,16 @@ pub enum TopologyEvent {
         /// The node.
         node: NodeIndex,
     },
+    /// A node was added to the shard at run time, or is back.
+    NodeJoined {
+        /// The node.
+        node: NodeIndex,
+    },
+    /// A node left the shard. It is not asked and not used any more.
+    NodeLeft {
+        /// The node.
+        node: NodeIndex,
+    },
     /// The shard takes no writes until an operator decides.
     Fenced {
         /// Why.

@@ -16,6 +16,7 @@ use crate::topology::facts::Mode;
 impl Machine {
     /// Applies the rules to what is known now.
     pub(super) fn conclude(&mut self, now: Duration, outcome: &mut Outcome) {
+        self.retire(now, outcome);
         self.settle(now);
         self.learn_choice(outcome);
         self.learn_history(now);
@@ -243,7 +244,7 @@ impl Machine {
     pub(super) fn clear(&mut self, at: NodeIndex, interrupt: bool, outcome: &mut Outcome) {
         if let Some(earlier) = outcome.clears.iter_mut().find(|clear| clear.0 == at) {
             earlier.2 |= interrupt;
-        } else if let Some(node) = self.node_mut(at) {
+        } else if let Some(node) = self.nodes.get_mut(at.index()) {
             node.generation += 1;
             outcome.clears.push((at, node.generation, interrupt));
         }

@@ -107,9 +107,9 @@ impl Machine {
         if systems().all(|system| system == first) {
             return Some(first);
         }
-        systems().find(|candidate| {
-            systems().filter(|system| system == candidate).count() * 2 > self.nodes.len()
-        })
+        let members = self.nodes.iter().filter(|node| !node.retired).count();
+        systems()
+            .find(|candidate| systems().filter(|system| system == candidate).count() * 2 > members)
     }
 
     /// Brings the shard's history up to date with what the nodes hold: knowledge of a newer reign

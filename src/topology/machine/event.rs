@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Tags;
 use crate::id::{Epoch, NodeIndex, SystemId};
 use crate::topology::facts::{Mode, NodeFacts, ProbeFailure, ReignHistory};
 
@@ -79,6 +80,24 @@ pub enum Event {
         node: NodeIndex,
         /// When the manager was asked.
         seen: Duration,
+    },
+    /// A failover manager knows this node. The position after the last one is that of a new node.
+    Member {
+        /// The node.
+        node: NodeIndex,
+        /// What the manager says of it.
+        tags: Tags,
+    },
+    /// A failover manager does not know this node any more. It is given up as soon as it does not
+    /// answer as writable.
+    Gone {
+        /// The node.
+        node: NodeIndex,
+    },
+    /// A node has another address from now on.
+    Moved {
+        /// The node.
+        node: NodeIndex,
     },
     /// Time passed.
     Tick,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lease::Claims;
-use super::{NodeState, NodeView, Settings};
+use super::{NodeState, NodeView, Settings, Tags};
 use crate::id::{Lsn, SystemId};
 use crate::topology::facts::{FailureKind, NodeFacts, ProbeFailure, ReignHistory};
 
@@ -38,6 +38,12 @@ pub(super) struct Node {
     requested: Option<Duration>,
     /// Whether it ever answered as a server of this shard or another, or was absent.
     pub(super) known: bool,
+    /// What its failover manager says of it.
+    pub(super) tags: Tags,
+    /// Whether its failover manager does not know it any more.
+    pub(super) leaving: bool,
+    /// Whether it has left: nothing is asked of it, and nothing that was is heeded.
+    pub(super) retired: bool,
     /// What is known of its claim to a failover manager's lock.
     pub(super) claims: Claims,
     /// Good answers in a row, up to what is needed.
@@ -77,12 +83,46 @@ impl Node {
             requested: None,
             known: false,
             claims: Claims::default(),
+            tags: Tags::default(),
+            leaving: false,
+            retired: false,
             good: 0,
             needed: 1,
             state: NodeState::Unknown,
             was_absent: false,
             was_fenced: false,
         }
+    }
+
+    /// A node that comes while others are known already.
+    pub(super) fn joining(now: Duration) -> Self {
+        Node {
+            needed: 2,
+            ..Node::new(now)
+        }
+    }
+
+    /// It left the shard: what was known of it means nothing for its return.
+    pub(super) fn retire(&mut self, now: Duration) {
+        *self = Node {
+            generation: self.generation,
+            last_asked: self.last_asked,
+            state: self.state,
+            tags: self.tags,
+            retired: true,
+            known: true,
+            ..Node::joining(now)
+        };
+    }
+
+    /// It is back.
+    pub(super) fn come_back(&mut self, now: Duration) {
+        *self = Node {
+            generation: self.generation,
+            last_asked: self.last_asked,
+            state: self.state,
+            ..Node::joining(now)
+        };
     }
 
     /// What is published of a node that nothing was heard of.
@@ -93,6 +133,7 @@ impl Node {
             readable: false,
             leased: false,
             fenced: false,
+            tags: Tags::default(),
             lag: None,
             lsn: None,
             history: None,
@@ -198,9 +239,10 @@ impl Node {
 
     /// Asks for a probe, unless one is on its way.
     pub(super) fn request(&mut self, now: Duration) -> bool {
-        let wanted = self
-            .requested
-            .is_none_or(|at| now.saturating_sub(at) >= REQUEST_AGAIN);
+        let wanted = !self.retired
+            && self
+                .requested
+                .is_none_or(|at| now.saturating_sub(at) >= REQUEST_AGAIN);
         if wanted {
             self.requested = Some(now);
         }

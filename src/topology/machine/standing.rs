@@ -71,7 +71,10 @@ impl Machine {
         let answers = |state: &NodeState| {
             !matches!(
                 state,
-                NodeState::Down { .. } | NodeState::Unknown | NodeState::Starting
+                NodeState::Down { .. }
+                    | NodeState::Unknown
+                    | NodeState::Starting
+                    | NodeState::Retired
             )
         };
         if !answers(&old) && answers(&new) {
@@ -102,6 +105,9 @@ impl Machine {
 
     /// `beside`: whether another node is primary.
     fn node_state(&self, node: &Node, beside: bool, now: Duration) -> NodeState {
+        if node.retired {
+            return NodeState::Retired;
+        }
         let absent = node.absent(now, &self.settings);
         let failed = node.failure.as_ref().map(|failure| failure.kind);
         match failed {
@@ -155,6 +161,7 @@ impl Machine {
         let usable = is_primary
             || standby
                 && current
+                && !node.tags.noloadbalance
                 && !node.is_suspect()
                 && node.good >= node.needed
                 && (streams || !steady);
@@ -164,6 +171,7 @@ impl Machine {
             readable: usable && !fenced,
             leased: false,
             fenced,
+            tags: node.tags,
             lag: facts
                 .filter(|_| standby && current)
                 .and_then(|facts| Some(self.head?.0.saturating_sub(facts.lsn.0))),

@@ -40,6 +40,8 @@ pub struct NodeView {
     pub leased: bool,
     /// Whether an operator fenced it: it is used neither for reads nor for writes.
     pub fenced: bool,
+    /// What its failover manager says of it.
+    pub tags: Tags,
     /// How many bytes a standby's replay is behind the head, as of the last probe.
     pub lag: Option<u64>,
     /// The last answer's position: insert on a primary, replay on a standby.
@@ -53,6 +55,15 @@ pub struct NodeView {
     pub map_version: Option<MapVersion>,
     /// Why the last probe failed, if it did.
     pub failure: Option<ProbeFailure>,
+}
+
+/// What a failover manager says of a node, as far as clients care.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tags {
+    /// Its replicas' reads do not belong there.
+    pub noloadbalance: bool,
+    /// The manager will not promote it.
+    pub nofailover: bool,
 }
 
 /// The state of a node.
@@ -92,6 +103,8 @@ pub enum NodeState {
         /// Its system identifier.
         system: SystemId,
     },
+    /// Its failover manager does not know it any more: it is not asked and never used.
+    Retired,
     /// 57P03: starting, stopping or in crash recovery.
     Starting,
     /// Unreachable: no complete answer for `down_after`, and to three probes.
@@ -111,6 +124,7 @@ impl NodeState {
             NodeState::Superseded { .. } => "superseded",
             NodeState::Forked { .. } => "forked",
             NodeState::Foreign { .. } => "foreign",
+            NodeState::Retired => "retired",
             NodeState::Starting => "starting",
             NodeState::Down { .. } => "down",
         }

@@ -36,4 +36,4 @@ pub(crate) use check::{Verdict, check};
 pub(crate) use leaks::Tasks;
 pub(crate) use load::{Load, Mix};
 pub(crate) use record::{History, Learned, Outcome, Read, Write};
-pub(crate) use state::{Holding, Row, prepare, verify};
+pub(crate) use state::{Holding, Row, compare, held, prepare, prepare_on, verify};

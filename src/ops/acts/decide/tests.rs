@@ -10,6 +10,7 @@ fn shard() -> ShardConfig {
     };
     ShardConfig {
         id: ShardId::new("s0").unwrap(),
+        patroni: None,
         nodes: vec![node("a"), node("b"), node("c")],
     }
 }

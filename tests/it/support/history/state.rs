@@ -1,8 +1,8 @@
 //! What the nodes hold.
 
-use pgshard::CustomerId;
 use pgshard::id::{NodeId, ReignId, ShardId};
 use pgshard::local::{LocalCluster, NodeState};
+use pgshard::{Config, CustomerId};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -62,9 +62,13 @@ pub(super) const SELECT: &str = "SELECT operation FROM history WHERE customer_id
 /// Makes the workload's table on every shard, which must be installed.
 pub(crate) async fn prepare(local: &LocalCluster) {
     for shard in local.shards() {
-        let primary = superuser(local, shard.primary().id().as_str()).await;
-        primary.batch_execute(TABLE).await.expect("a table");
+        prepare_on(&superuser(local, shard.primary().id().as_str()).await).await;
     }
+}
+
+/// Makes the workload's table on one primary.
+pub(crate) async fn prepare_on(primary: &Client) {
+    primary.batch_execute(TABLE).await.expect("a table");
 }
 
 /// Compares histories with what the nodes hold. `primaries` are those that count at the end, one a
@@ -83,14 +87,24 @@ pub(crate) async fn verify(
         }
     }
     let config = local.config().expect("a configuration");
-    check(histories, &holdings, |customer| {
+    compare(&config, histories, &holdings)
+}
+
+/// Compares histories with what is known of the nodes.
+pub(crate) fn compare(config: &Config, histories: &[History], holdings: &[Holding]) -> Verdict {
+    check(histories, holdings, |customer| {
         let location = config.map.locate(customer).expect("a shard");
         config.shards[location.shard.index()].id
     })
 }
 
 /// What a node holds, seen by a superuser.
-async fn held(client: &Client, node: NodeId, shard: ShardId, surviving: bool) -> Holding {
+pub(crate) async fn held(
+    client: &Client,
+    node: NodeId,
+    shard: ShardId,
+    surviving: bool,
+) -> Holding {
     let reigns = client
         .query(
             "WITH RECURSIVE chain AS (

@@ -1,0 +1,238 @@
+//! Which member of a failover manager is which node: pure.
+//!
+//! A member is known by its name, whatever its address. The nodes of the configuration come first and
+//! stay, with the address that was written there; members beyond those get a place of their own, and
+//! find it again when they come back.
+
+use super::patroni::Member;
+use crate::id::NodeIndex;
+
+/// Members beyond the configured nodes that one process can come to know.
+pub(super) const FOUND: usize = 16;
+
+/// The nodes of one shard, by position.
+#[derive(Debug)]
+pub(super) struct Roster {
+    places: Vec<Place>,
+    configured: usize,
+    /// Whether somebody was told that there is no room.
+    told: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Its name in the configuration; none if it was found.
+    id: Option<String>,
+    /// The member's name, once it was seen.
+    member: Option<String>,
+    host: String,
+    port: u16,
+    listed: bool,
+}
+
+/// What a list of members changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// This one needs a node, at the position after the last.
+    Found(NodeIndex),
+    /// This one's address is another now.
+    Moved(NodeIndex),
+    /// It is a member.
+    Listed(NodeIndex),
+    /// It is a member no more.
+    Gone(NodeIndex),
+}
+
+/// What comes of a list.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'m> {
+    /// In this order.
+    pub(super) changes: Vec<(Change, Option<&'m Member>)>,
+    /// Members for whom there is no room; only once.
+    pub(super) turned_away: Vec<&'m Member>,
+}
+
+impl Roster {
+    /// The configured nodes: name, host and port.
+    pub(super) fn new(nodes: impl IntoIterator<Item = (String, String, u16)>) -> Self {
+        let places: Vec<Place> = nodes
+            .into_iter()
+            .map(|(id, host, port)| Place {
+                id: Some(id),
+                member: None,
+                host,
+                port,
+                listed: false,
+            })
+            .collect();
+        Roster {
+            configured: places.len(),
+            places,
+            told: false,
+        }
+    }
+
+    /// The members that have been seen, and their nodes.
+    #[cfg(feature = "etcd")]
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, NodeIndex)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(at, place)| Some((place.member.as_deref()?, index(at))))
+    }
+
+    pub(super) fn update<'m>(&mut self, members: &'m [Member]) -> Changes<'m> {
+        let mut out = Changes::default();
+        for place in &mut self.places {
+            place.listed = false;
+        }
+        for member in members {
+            let Some(at) = self.find(member) else {
+                if self.places.len() >= self.configured + FOUND {
+                    out.turned_away.push(member);
+                    continue;
+                }
+                let node = index(self.places.len());
+                self.places.push(Place {
+                    id: None,
+                    member: Some(member.name.clone()),
+                    host: member.host.clone(),
+                    port: member.port,
+                    listed: true,
+                });
+                out.changes.push((Change::Found(node), Some(member)));
+                out.changes.push((Change::Listed(node), Some(member)));
+                continue;
+            };
+            let Some(place) = self.places.get_mut(at) else {
+                continue;
+            };
+            place.listed = true;
+            place.member = Some(member.name.clone());
+            if place.id.is_none() && (&place.host, place.port) != (&member.host, member.port) {
+                place.host.clone_from(&member.host);
+                place.port = member.port;
+                out.changes.push((Change::Moved(index(at)), Some(member)));
+            }
+            out.changes.push((Change::Listed(index(at)), Some(member)));
+        }
+        for (at, place) in self.places.iter().enumerate() {
+            // A configured node is asked whether anybody lists it or not.
+            if !place.listed && place.id.is_none() {
+                out.changes.push((Change::Gone(index(at)), None));
+            }
+        }
+        if std::mem::replace(&mut self.told, !out.turned_away.is_empty()) {
+            out.turned_away.clear();
+        }
+        out
+    }
+
+    /// The member's place: by its name, else by the address of a configured node that no other member
+    /// took.
+    fn find(&self, member: &Member) -> Option<usize> {
+        let name = Some(member.name.as_str());
+        let by = |test: &dyn Fn(&Place) -> bool| self.places.iter().position(test);
+        by(&|place| place.member.as_deref() == name)
+            .or_else(|| by(&|place| place.member.is_none() && place.id.as_deref() == name))
+            .or_else(|| {
+                by(&|place| {
+                    place.member.is_none()
+                        && place.port == member.port
+                        && place.host.eq_ignore_ascii_case(&member.host)
+                })
+            })
+    }
+}
+
+fn index(at: usize) -> NodeIndex {
+    // A configuration has at most 64 nodes a shard.
+    NodeIndex(u16::try_from(at).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Tags;
+
+    fn member(name: &str, host: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port: 5432,
+            api: None,
+            tags: Tags::default(),
+        }
+    }
+
+    fn roster() -> Roster {
+        let node = |id: &str, host: &str| (id.to_owned(), host.to_owned(), 5432);
+        Roster::new([node("s0a", "db1"), node("s0b", "db2")])
+    }
+
+    fn changes(roster: &mut Roster, members: &[Member]) -> String {
+        let out = roster.update(members);
+        let mut words: Vec<String> = out
+            .changes
+            .iter()
+            .map(|(change, _)| match change {
+                Change::Found(node) => format!("found {}", node.0),
+                Change::Moved(node) => format!("moved {}", node.0),
+                Change::Listed(node) => format!("listed {}", node.0),
+                Change::Gone(node) => format!("gone {}", node.0),
+            })
+            .collect();
+        if !out.turned_away.is_empty() {
+            words.push(format!("{} away", out.turned_away.len()));
+        }
+        words.join(", ")
+    }
+
+    #[test]
+    fn members_are_matched_by_name_then_by_address() {
+        let mut roster = roster();
+        let list = [member("s0b", "10.9.9.9"), member("pg-1", "DB1")];
+        // A configured node keeps its configured address.
+        assert_eq!(changes(&mut roster, &list), "listed 1, listed 0");
+        // And the member its place, wherever it says it is.
+        let list = [member("pg-1", "elsewhere"), member("pg-2", "db1")];
+        assert_eq!(changes(&mut roster, &list), "listed 0, found 2, listed 2");
+    }
+
+    #[test]
+    fn members_come_move_go_and_come_back() {
+        let mut roster = roster();
+        let (a, b) = (member("s0a", "db1"), member("s0b", "db2"));
+        let c = |host: &str| member("s0c", host);
+        let with = |host: &str| [a.clone(), b.clone(), c(host)];
+        assert_eq!(
+            changes(&mut roster, &[a.clone(), b.clone()]),
+            "listed 0, listed 1"
+        );
+        assert_eq!(
+            changes(&mut roster, &with("db3")),
+            "listed 0, listed 1, found 2, listed 2"
+        );
+        assert_eq!(
+            changes(&mut roster, &with("db4")),
+            "listed 0, listed 1, moved 2, listed 2"
+        );
+        // Nobody lists the configured ones: they stay.
+        assert_eq!(
+            changes(&mut roster, std::slice::from_ref(&a)),
+            "listed 0, gone 2"
+        );
+        assert_eq!(
+            changes(&mut roster, &with("db4")),
+            "listed 0, listed 1, listed 2"
+        );
+    }
+
+    #[test]
+    fn there_is_an_end_to_them() {
+        let mut roster = roster();
+        let crowd: Vec<_> = (0..20).map(|n| member(&format!("m{n}"), "h")).collect();
+        assert!(changes(&mut roster, &crowd).ends_with("listed 17, 4 away"));
+        assert!(!changes(&mut roster, &crowd).contains("away"), "told once");
+        let few = &crowd[..2];
+        assert!(changes(&mut roster, few).contains("listed 2, listed 3, gone 4"));
+    }
+}
