@@ -222,8 +222,8 @@ impl LocalCluster {
         self.save()
     }
 
-    /// Makes a node a standby of its shard's primary, that is, of the node promoted last: by
-    /// changing a standby's source, else by `pg_rewind`, else by a new copy. Writes that only the
+    /// Makes a node a standby of its shard's primary, that is, of the node promoted last, or of
+    /// the only other one that is writable: by changing a standby's source, else by `pg_rewind`, else by a new copy. Writes that only the
     /// node has are lost. In a synchronous cluster the primary waits for standbys again.
     ///
     /// # Errors
@@ -231,7 +231,8 @@ impl LocalCluster {
     /// If there is no such node, it is the primary, or it is paused; or the primary does not run.
     pub async fn rejoin(&self, node: impl AsRef<str>) -> Result<()> {
         let (shard, node) = self.find(node.as_ref())?;
-        shard.rejoin(node, &self.secrets, self.synchronous).await
+        shard.rejoin(node, &self.secrets, self.synchronous).await?;
+        self.save()
     }
 
     /// Stops all servers, cleanly if the directory is kept, and removes a temporary directory.

@@ -188,12 +188,16 @@ impl LocalShard {
         synchronous: bool,
     ) -> Result<()> {
         let _change = self.one_change().await?;
-        let primary = self.primary();
-        if node.id() == primary.id() {
-            return Err(node.refused(
-                "is the shard's primary; promote another node before this one can rejoin it",
-            ));
+        if node.id() == self.primary().id() {
+            // Promoted by accident, say, and another was named the primary.
+            let Some(other) = self.other_writable(node, secrets).await else {
+                return Err(node.refused(
+                    "is the shard's primary; promote another node before this one can rejoin it",
+                ));
+            };
+            self.primary.store(other, Ordering::Release);
         }
+        let primary = self.primary();
         if node.state() == NodeState::Paused {
             return Err(node.refused("is paused; resume or kill it first"));
         }
@@ -209,6 +213,24 @@ impl LocalShard {
         replication::ensure_slots(primary, &session, self.nodes.iter()).await?;
         replication::rejoin(node, primary, &session, secrets).await?;
         self.wait_for_standbys(&session, synchronous).await
+    }
+
+    /// The one writable node beside this one.
+    async fn other_writable(&self, node: &LocalNode, secrets: &Secrets) -> Option<usize> {
+        let mut found = None;
+        for (index, other) in self.nodes.iter().enumerate() {
+            if other.id() == node.id() || other.state() != NodeState::Running {
+                continue;
+            }
+            let session = admin(other, secrets, "postgres").await.ok()?;
+            if !replication::in_recovery(other, &session).await.ok()? {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(index);
+            }
+        }
+        found
     }
 
     /// Stops all servers: the primary first, which so hands its last log to the standbys.

@@ -261,6 +261,18 @@ async fn a_promoted_synchronous_standby_does_not_hang() {
     first.expect("the first write hangs");
 }
 
+/// A standby is promoted by accident. It can be taken back, to the primary that it left.
+#[tokio::test]
+async fn who_was_promoted_by_accident_rejoins_the_other() {
+    let cluster = start(1, 1).await;
+    cluster.promote("s0b").await.unwrap();
+    cluster.rejoin("s0b").await.unwrap();
+    let s0b = superuser(&cluster, "s0b").await;
+    let row = s0b.query_one("SELECT pg_is_in_recovery()", &[]).await;
+    assert!(row.unwrap().get::<_, bool>(0));
+    assert_eq!(cluster.shards()[0].primary().id().as_str(), "s0a");
+}
+
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_with_a_way_out() {
     let cluster = start(1, 1).await;
