@@ -99,6 +99,7 @@ mod chapters {
         };
     }
     chapters! {
+        Checks "../docs/check.md"
         Configuration "../docs/configuration.md"
         FanOut "../docs/fan-out.md"
         Readme "../README.md"

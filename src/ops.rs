@@ -3,9 +3,11 @@
 //! [`install`] creates and upgrades the schema `pgshard` on every shard. Nothing else in the library
 //! issues DDL, and nothing calls it but the operator's own code or `shardctl`. [`ledger`] deletes old
 //! idempotency keys. [`acts`] stores operators' decisions on the
-//! shards' servers, and reads their log.
+//! shards' servers, and reads their log. [`check`] verifies the
+//! servers' settings.
 
 pub mod acts;
+pub mod check;
 pub mod install;
 pub mod ledger;
 

@@ -16,7 +16,9 @@ pub struct ShardStatus {
     pub shard: ShardId,
     /// Its state: `steady`, `suspect`, `searching`, `contested` or `fenced`.
     pub state: &'static str,
-    /// What is the matter and what ends it, in words; absent while the shard is steady.
+    /// The mode that operators set: `open`, `read-only`, `drained` or `fenced`.
+    pub mode: &'static str,
+    /// What is the matter and what ends it, in words; absent while the shard is steady and open.
     pub reason: Option<String>,
     /// The primary that is written to now.
     pub primary: Option<NodeId>,
@@ -53,6 +55,8 @@ pub struct NodeStatus {
     pub noloadbalance: bool,
     /// Whether its failover manager will not promote it (the tag `nofailover`).
     pub nofailover: bool,
+    /// Whether an operator fenced it.
+    pub fenced: bool,
     /// The map version that it was last told.
     pub map_version: Option<MapVersion>,
     /// Whether a server answered the last probe, be it by refusing it.
@@ -89,6 +93,7 @@ impl ShardStatus {
                 leased: node.leased,
                 noloadbalance: node.tags.noloadbalance,
                 nofailover: node.tags.nofailover,
+                fenced: node.fenced,
                 map_version: node.map_version,
                 answers: answers(node),
                 failure: node.failure.as_ref().map(ToString::to_string),
@@ -97,6 +102,7 @@ impl ShardStatus {
         ShardStatus {
             shard: shard.id(),
             state: view.state.as_str(),
+            mode: view.orders.mode.as_str(),
             reason: shard.explain(&view),
             primary: view.primary.and_then(|(node, _)| name(node)),
             reign: view.primary.map(|(_, epoch)| epoch.reign),

@@ -2,7 +2,7 @@
 //! and publishes its view.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -33,6 +33,10 @@ pub struct ShardEvent {
     pub event: TopologyEvent,
     /// The same in words, with the names of the nodes.
     pub text: String,
+    /// When this process learned of it.
+    pub at: SystemTime,
+    /// Whether it is good news.
+    pub good: bool,
 }
 
 /// The monitor of one shard.
@@ -358,6 +362,12 @@ impl Monitor {
             _ => {}
         }
         // Nobody has to listen.
-        let _ = self.listeners.send(ShardEvent { shard, event, text });
+        let _ = self.listeners.send(ShardEvent {
+            shard,
+            event,
+            text,
+            at: SystemTime::now(),
+            good,
+        });
     }
 }

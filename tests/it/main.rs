@@ -5,6 +5,10 @@ mod acts_decisions;
 #[cfg(feature = "cli")]
 mod acts_modes;
 #[cfg(feature = "cli")]
+mod acts_upgrade;
+#[cfg(feature = "cli")]
+mod cli_check;
+#[cfg(feature = "cli")]
 mod cli_config;
 #[cfg(feature = "cli")]
 mod cli_demo;
@@ -18,6 +22,8 @@ mod cli_operate;
 mod cli_query;
 #[cfg(feature = "cli")]
 mod cli_status;
+#[cfg(feature = "cli")]
+mod cli_watch;
 mod client_batch;
 mod client_careless;
 mod client_commit;

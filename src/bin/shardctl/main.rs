@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+mod check;
 mod completions;
 mod config;
 mod confirm;
@@ -26,6 +27,7 @@ mod query;
 mod render;
 mod shard;
 mod status;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -94,11 +96,13 @@ enum Command {
     Config(config::Config),
     Install(install::Install),
     Ledger(ledger::Ledger),
+    Check(check::Check),
     Shard(shard::Shard),
     Node(shard::Node),
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
+    Watch(watch::Watch),
     Query(query::Query),
     Dev(dev::Dev),
     Demo(demo::Demo),
@@ -114,9 +118,11 @@ impl Command {
             Command::Completions(command) => command.run(context),
             Command::Fdw(command) => command.run(context).await,
             Command::Install(command) => command.run(context).await,
+            Command::Check(command) => command.run(context).await,
             Command::Shard(command) => command.run(context).await,
             Command::Node(command) => command.run(context).await,
             Command::Ledger(command) => command.run(context).await,
+            Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
             Command::Dev(command) => command.run(context).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use pgshard::Cluster;
 use pgshard::client::{NodeStatus, ShardStatus};
-use pgshard::topology::{ShardState, View};
+use pgshard::topology::{Mode, ShardState, View};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -19,10 +19,11 @@ use crate::render::{Output, Report};
 /// every shard has its primary and every node can be read, else when the wait is over.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Columns: shard; shard_state (steady, suspect, searching, contested, fenced); node; role (primary,
+Columns: shard; shard_state (steady, suspect, searching, contested, fenced); mode (that operators set: open,
+read-only, drained, fenced; shardctl shard acts says who and why); node; role (primary,
 standby, superseded, forked, foreign, starting, down, unknown); reign (the term of the primary that
 the node follows); timeline (of the server; a primary's whose reign is of another timeline was promoted
-and is not adopted yet); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; pool
+and is not adopted yet); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; fenced (by an operator); pool
 (this process's connections: open and lent); failure; reason (of the shard; json and csv only).
 
 Exit codes: 0 all shards are steady and all nodes readable, 1 otherwise, 3 no server answered.
@@ -57,18 +58,28 @@ impl Status {
 }
 
 fn is_well(view: &View) -> bool {
-    matches!(view.state, ShardState::Steady { .. }) && view.nodes.iter().all(|node| node.readable)
+    // A shard that an operator closed stays so.
+    let decided = view.orders.mode == Mode::Fenced;
+    (decided || matches!(view.state, ShardState::Steady { .. }))
+        && view
+            .nodes
+            .iter()
+            .all(|node| node.readable || node.fenced || decided)
 }
 
 fn exit(shards: &[ShardStatus]) -> Exit {
     let nodes = || shards.iter().flat_map(|shard| &shard.nodes);
     if !nodes().any(|node| node.answers) {
         Exit::Unreachable
-    } else if shards.iter().all(|shard| shard.state == "steady") && nodes().all(|n| n.readable) {
+    } else if shards.iter().all(is_steady) && nodes().all(|n| n.readable) {
         Exit::Fine
     } else {
         Exit::Problem
     }
+}
+
+fn is_steady(shard: &ShardStatus) -> bool {
+    shard.state == "steady" && shard.mode == "open"
 }
 
 fn report(context: &Context, shards: &[ShardStatus]) -> Report {
@@ -76,6 +87,7 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
     let mut columns = vec![
         "shard",
         "shard_state",
+        "mode",
         "node",
         "role",
         "reign",
@@ -84,6 +96,7 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
         "lag_bytes",
         "latency_ms",
         "readable",
+        "fenced",
         "pool",
         "failure",
     ];
@@ -96,6 +109,7 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
             let mut row = vec![
                 json!(shard.shard),
                 json!(shard.state),
+                json!(shard.mode),
                 json!(node.node),
                 json!(node.state),
                 reign(node, for_people),
@@ -103,7 +117,8 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
                 json!(node.lsn),
                 json!(node.lag_bytes),
                 json!(node.latency.map(millis)),
-                readable(node, for_people),
+                yes(node.readable, for_people),
+                yes(node.fenced, for_people),
                 pool(node, for_people),
                 json!(node.failure),
             ];
@@ -129,11 +144,11 @@ fn millis(latency: Duration) -> f64 {
     latency.as_micros() as f64 / 1000.0
 }
 
-fn readable(node: &NodeStatus, for_people: bool) -> Value {
-    match (for_people, node.readable) {
+fn yes(is_so: bool, for_people: bool) -> Value {
+    match (for_people, is_so) {
         (true, true) => json!("yes"),
         (true, false) => json!("no"),
-        (false, readable) => json!(readable),
+        (false, is_so) => json!(is_so),
     }
 }
 

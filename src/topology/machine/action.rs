@@ -201,3 +201,30 @@ pub enum TopologyEvent {
         reason: &'static str,
     },
 }
+
+impl TopologyEvent {
+    /// A word for logs and programs, which stays.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            TopologyEvent::PrimaryAdopted { .. } => "primary-adopted",
+            TopologyEvent::PrimarySuspected { .. } => "primary-suspected",
+            TopologyEvent::PrimaryLost { .. } => "primary-lost",
+            TopologyEvent::PrimaryReturned { .. } => "primary-returned",
+            TopologyEvent::WritesLost(_) => "writes-lost",
+            TopologyEvent::LogWentBack { .. } => "log-went-back",
+            TopologyEvent::Contested { .. } => "contested",
+            TopologyEvent::Superseded { .. } => "superseded",
+            TopologyEvent::Forked { .. } => "forked",
+            TopologyEvent::Foreign { .. } => "foreign",
+            TopologyEvent::NodeDown { .. } => "node-down",
+            TopologyEvent::NodeUp { .. } => "node-up",
+            TopologyEvent::Fenced { .. } => "fenced",
+            TopologyEvent::Unfenced => "unfenced",
+            TopologyEvent::ModeChanged { .. } => "mode-changed",
+            TopologyEvent::NodeFenced { .. } => "node-fenced",
+            TopologyEvent::NodeUnfenced { .. } => "node-unfenced",
+            TopologyEvent::Decided { .. } => "decided",
+            TopologyEvent::OperatorRefused { .. } => "operator-refused",
+        }
+    }
+}

@@ -75,6 +75,16 @@ impl Shardctl {
         })
     }
 
+    /// Starts it, to be read from while it runs.
+    pub(crate) fn start(&self, arguments: &[&str]) -> tokio::process::Child {
+        let mut command = self.command(&[], arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        command.spawn().expect("shardctl starts")
+    }
+
     fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shardctl"));
         command

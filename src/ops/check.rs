@@ -1,0 +1,187 @@
+//! Checks the servers' settings that this library's promises rest on. Read-only.
+//!
+//! [`check`] asks every node a few queries and judges the answers; each [`Finding`] says what was seen,
+//! what follows from it and what to do. What cannot be read is a finding too, never silence. The rules are
+//! [`RULES`]; a chapter of the documentation explains each.
+//!
+//! ```no_run
+//! use pgshard::ops::check::{CheckOptions, Severity, check};
+//!
+//! # async fn run(config: &pgshard::Config) -> pgshard::Result<()> {
+//! let findings = check(config, &CheckOptions::new(config)).await?;
+//! for finding in findings.iter().filter(|finding| finding.severity() == Severity::Error) {
+//!     println!("{}: {}", finding.id(), finding.evidence);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod capacity;
+mod durability;
+mod facts;
+mod patroni;
+mod places;
+mod read;
+mod replication;
+mod rules;
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::direct::Credentials;
+use crate::error::{Error, Result};
+use crate::id::{NodeId, ShardId};
+
+pub use rules::{RULES, Rule, Severity};
+
+use facts::{Facts, NodeFacts, ShardFacts};
+
+/// How to check.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// The role that asks. The application's sees most; one with `pg_monitor` and the right to
+    /// execute `pg_hba_file_rules()` sees all.
+    pub role: Credentials,
+    /// How many client processes with this configuration there are, to compare their pools with
+    /// `max_connections`.
+    pub processes: u32,
+    /// How far clocks may differ before that is a finding.
+    pub clock_skew: Duration,
+    /// The answers of Patroni's REST API to `GET /config`, by shard.
+    pub patroni: Vec<(ShardId, String)>,
+}
+
+impl CheckOptions {
+    /// The defaults: as the application's role, one process, a second of difference between clocks.
+    pub fn new(config: &Config) -> Self {
+        CheckOptions {
+            role: Credentials {
+                user: config.user.clone(),
+                password: None,
+            },
+            processes: 1,
+            clock_skew: Duration::from_secs(1),
+            patroni: Vec::new(),
+        }
+    }
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: &'static Rule,
+    /// The shard, if it is one's.
+    pub shard: Option<ShardId>,
+    /// The node, if it is one's.
+    pub node: Option<NodeId>,
+    /// What was seen.
+    pub evidence: String,
+}
+
+impl Finding {
+    /// The rule's name.
+    pub fn id(&self) -> &'static str {
+        self.rule.id
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.rule.severity
+    }
+}
+
+/// What the rules add to.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn cluster(&mut self, rule: &'static Rule, evidence: impl Into<String>) {
+        self.0.push(Finding {
+            rule,
+            shard: None,
+            node: None,
+            evidence: evidence.into(),
+        });
+    }
+
+    fn shard(&mut self, rule: &'static Rule, shard: &ShardFacts, evidence: impl Into<String>) {
+        self.0.push(Finding {
+            rule,
+            shard: Some(shard.shard),
+            node: None,
+            evidence: evidence.into(),
+        });
+    }
+
+    fn node(&mut self, rule: &'static Rule, node: &NodeFacts, evidence: impl Into<String>) {
+        self.0.push(Finding {
+            rule,
+            shard: Some(node.shard),
+            node: Some(node.node),
+            evidence: evidence.into(),
+        });
+    }
+}
+
+/// Checks all servers of a configuration; the worst findings first. Changes nothing.
+///
+/// # Errors
+///
+/// `Config` for options that make no sense. A server that cannot be asked is a finding.
+pub async fn check(config: &Config, options: &CheckOptions) -> Result<Vec<Finding>> {
+    if options.processes == 0 {
+        return Err(Error::config("there is at least one client process"));
+    }
+    let mut patroni = Vec::new();
+    for (shard, text) in &options.patroni {
+        if config.shard(*shard).is_none() {
+            return Err(Error::config(format!("there is no shard {shard}")));
+        }
+        patroni.push((*shard, patroni::parse(text)?));
+    }
+    let shards = join_all(config.shards.iter().map(|shard| async move {
+        let nodes = shard.nodes.iter();
+        let nodes = join_all(nodes.map(|node| read::node(config, shard.id, node, &options.role)));
+        ShardFacts {
+            shard: shard.id,
+            nodes: nodes.await,
+        }
+    }));
+    let facts = Facts {
+        shards: shards.await,
+        patroni,
+    };
+    Ok(judge(config, options, &facts))
+}
+
+/// All rules over the facts.
+fn judge(config: &Config, options: &CheckOptions, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    places::check(config, facts, options.clock_skew, &mut findings);
+    durability::check(facts, &mut findings);
+    replication::check(facts, &mut findings);
+    access::check(config, facts, &mut findings);
+    capacity::check(config, facts, options.processes, &mut findings);
+    patroni::check(facts, &mut findings);
+    let mut findings = findings.0;
+    findings.sort_by_key(|finding| {
+        (
+            std::cmp::Reverse(finding.severity()),
+            finding.shard,
+            finding.node,
+            finding.id(),
+        )
+    });
+    findings
+}
+
+#[cfg(test)]
+mod tests;
