@@ -38,7 +38,7 @@ async fn read(cluster: &Cluster, preference: ReadPreference) -> Result<(i64,), E
     cluster
         .read_shard(id())?
         .preference(preference)
-        .within(Duration::from_secs(2))
+        .within(Duration::from_secs(10))
         .query_one("SELECT count(*) FROM customers", &[])
         .await
 }
@@ -72,7 +72,7 @@ async fn two_processes_the_servers_and_a_later_one_obey() {
         read(cluster, Primary).await.expect("reads go on");
     }
     assert!(
-        asked.elapsed() < Duration::from_secs(2),
+        asked.elapsed() < Duration::from_secs(5),
         "{:?}",
         asked.elapsed()
     );
