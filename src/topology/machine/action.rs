@@ -224,6 +224,8 @@ impl TopologyEvent {
             TopologyEvent::NodeFenced { .. } => "node-fenced",
             TopologyEvent::NodeUnfenced { .. } => "node-unfenced",
             TopologyEvent::Decided { .. } => "decided",
+            TopologyEvent::NodeJoined { .. } => "node-joined",
+            TopologyEvent::NodeLeft { .. } => "node-left",
             TopologyEvent::OperatorRefused { .. } => "operator-refused",
         }
     }
