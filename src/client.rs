@@ -2,12 +2,15 @@
 //!
 //! - `cluster` is the client of a cluster (`core` what its handles share); `session` a key's door to its shard; `status` what is
 //!   known of the shards;
-//! - `read` is a handle that cannot write; `batch` reads many keys at once;
+//! - `read` is a handle that cannot write, `answer` what it keeps of the rows; `hedge` asks a second node;
+//!   `batch` reads many keys at once;
 //! - `write` runs a closure as a transaction in `attempt`s, `idempotent` once at most; `tx` is what the closure gets, `control` what it must
 //!   not do, `commit` the honest end, `ledger` the memory of idempotency keys;
+//! - `guard` has the servers show a handle the rows of its key only;
 //! - `token` is "at least what I wrote"; `retry` how often things are tried; `row` and `types` how
 //!   rows and keys are read and written.
 
+mod answer;
 mod attempt;
 mod batch;
 mod cluster;
@@ -15,6 +18,8 @@ mod commit;
 mod control;
 mod core;
 pub(crate) mod deadline;
+mod guard;
+mod hedge;
 mod idempotent;
 mod ledger;
 mod one_row;

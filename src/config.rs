@@ -46,8 +46,9 @@ pub use duration::parse_duration;
 pub use environment::Environment;
 pub use load::{Checked, Loader};
 pub use model::{
-    ChannelBinding, Config, EtcdSettings, FailoverSettings, HttpLogin, NodeConfig, PatroniSettings,
-    PatroniShard, PoolSettings, ShardConfig, ShardedTable, TableName, Timeouts, TlsConfig, TlsMode,
+    ChannelBinding, Config, EtcdSettings, FailoverSettings, GuardMode, HedgeAfter, HttpLogin,
+    NodeConfig, PatroniSettings, PatroniShard, PoolSettings, ReadSettings, ShardConfig,
+    ShardedTable, TableName, Timeouts, TlsConfig, TlsMode,
 };
 pub use password::{Login, PasswordError, PasswordProvider, PasswordSource};
 pub use problem::{Place, Problem, Severity};

@@ -102,6 +102,8 @@ mod chapters {
         Checks "../docs/check.md"
         Configuration "../docs/configuration.md"
         FanOut "../docs/fan-out.md"
+        Guard "../docs/guard.md"
+        Load "../docs/load.md"
         Readme "../README.md"
         Observability "../docs/observability.md"
         Operators "../docs/operators.md"

@@ -7,15 +7,21 @@
 //! - `stored` reads what a shard's own tables say;
 //! - `sources` are others who know of the nodes: `patroni`, `etcd`, both over `http`; `roster` says which
 //!   of their members is which node;
+//! - `line` keeps those who wait for a primary in order; `circuit` keeps reads off a node that takes them
+//!   and does not answer; `freshness` knows how old what a replica shows may be, `times` how long its
+//!   reads took;
 //! - `explain` says what is the matter with a shard, in words.
 
 mod acknowledged;
+mod circuit;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod explain;
+mod freshness;
 mod gauges;
 #[cfg(feature = "patroni")]
 mod http;
+mod line;
 #[cfg(feature = "patroni")]
 mod patroni;
 mod prober;
@@ -25,8 +31,9 @@ mod shard;
 mod shell;
 mod sources;
 pub(crate) mod stored;
+mod times;
 
 pub use shell::ShardEvent;
 
-pub(crate) use shard::Shard;
+pub(crate) use shard::{Choice, Shard};
 pub(crate) use shell::Monitor;

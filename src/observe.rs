@@ -35,6 +35,14 @@ pub const POOL_WAITING: &str = "pgshard_pool_waiting";
 pub const PROBES: &str = "pgshard_probes_total";
 /// Histogram of seconds, labels `shard`, `node`: round trips of probes that were answered.
 pub const PROBE_SECONDS: &str = "pgshard_probe_seconds";
+/// Counter, labels `shard`, `node` and `turned` (`opened`, `closed`): circuits that keep reads off a
+/// node that takes them and does not answer.
+pub const CIRCUITS: &str = "pgshard_circuits_total";
+/// Counter, labels `shard` and `outcome`: reads that were slow enough to ask a second node. `won`: the
+/// second node answered first; `lost`: the first did; `no_budget`: the second was not asked.
+pub const HEDGES: &str = "pgshard_hedges_total";
+/// Counter, label `shard`: reads that may be hedged.
+pub const HEDGEABLE: &str = "pgshard_hedgeable_reads_total";
 
 #[cfg(test)]
 mod tests {

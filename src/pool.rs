@@ -4,6 +4,7 @@
 //! - `link` is what the connection's task and its holders share: notices, role, end, work in flight;
 //! - `manager` makes and checks the items of a deadpool pool;
 //! - `identity` asks each new connection whether it leads to the right server;
+//! - `full` keeps from dialling a server that has no room for more connections;
 //! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
 //! - `lease` is a connection lent to one caller, safe to drop at any moment; `traces` tells after
 //!   which statements its session has to be reset;
@@ -15,6 +16,7 @@
 
 mod connector;
 mod fault;
+mod full;
 mod identity;
 mod lease;
 mod link;
@@ -53,4 +55,15 @@ pub(crate) enum Access {
     Read,
     /// For write transactions.
     Write,
+}
+
+/// What a connection is lent for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Work on one key.
+    #[default]
+    Routed,
+    /// A part of a query over many shards: these may hold a share of a node's connections only, so
+    /// that some are left for short reads.
+    FanOut,
 }

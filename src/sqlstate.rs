@@ -29,6 +29,11 @@ impl SqlState {
     /// An operator fenced the shard.
     pub const SHARD_FENCED: SqlState = SqlState(*b"PGS09");
 
+    /// A statement touched a guarded table, and no key is set.
+    pub const NO_KEY: SqlState = SqlState(*b"PGS20");
+    /// The transaction's key is not the one that it began with.
+    pub const KEY_CHANGED: SqlState = SqlState(*b"PGS21");
+
     /// The code of a text; `None` if it has not five ASCII characters.
     pub fn new(code: &str) -> Option<Self> {
         let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;
@@ -65,6 +70,8 @@ impl SqlState {
             b"PGS07" => Meaning::KeyExpired,
             b"PGS08" => Meaning::ShardClosed,
             b"PGS09" => Meaning::ShardFenced,
+            b"PGS20" => Meaning::NoKey,
+            b"PGS21" => Meaning::KeyChanged,
             [b'2', b'8', ..] => Meaning::Auth,
             [b'0', b'8', ..] => Meaning::Connection,
             _ => Meaning::Other,
@@ -132,6 +139,10 @@ pub enum Meaning {
     ShardClosed,
     /// See [`SqlState::SHARD_FENCED`].
     ShardFenced,
+    /// See [`SqlState::NO_KEY`].
+    NoKey,
+    /// See [`SqlState::KEY_CHANGED`].
+    KeyChanged,
     /// Anything else: an error of the statement.
     Other,
 }

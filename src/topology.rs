@@ -21,6 +21,6 @@ pub use machine::{
     Action, Cadence, Event, FenceReason, Hint, Loss, Machine, NodeState, NodeView, OperatorAct,
     Settings, ShardState, Tags, TopologyEvent, View, Waiting,
 };
-pub use select::{Floor, NoNode, Read, ReadPreference, select};
+pub use select::{Floor, Measures, NoNode, Read, ReadPreference, select};
 
 pub(crate) use select::{ended, holds};

@@ -16,7 +16,7 @@ use super::tx::{Nonce, Shared};
 use super::write::Write;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn};
-use crate::pool::{Access, Lease};
+use crate::pool::{Access, Lane, Lease};
 
 /// What the attempts of one transaction have in common.
 pub(super) struct Attempt<'a> {
@@ -48,11 +48,12 @@ impl<'a> Attempt<'a> {
             cluster,
             location,
             isolation,
+            scope,
             ..
         } = self.write;
         let shard = cluster.shard(location.shard);
         let lease = shard
-            .lease_primary(Access::Write, Instant::now(), self.deadline)
+            .lease_primary(Access::Write, Lane::Routed, Instant::now(), self.deadline)
             .await?;
         let Some(epoch) = lease.epoch() else {
             return Err(lease.locate(Error::refused("the lease is not for a primary")));
@@ -60,10 +61,11 @@ impl<'a> Attempt<'a> {
         let nonce = Nonce::new();
         // The gate comes before anything that takes a snapshot: see schema/pgshard.
         let mut sql = format!(
-            "BEGIN ISOLATION LEVEL {} READ WRITE; \
+            "BEGIN ISOLATION LEVEL {} READ WRITE{}; \
              LOCK TABLE pgshard.gate IN ACCESS SHARE MODE; \
              SELECT pgshard.enter('{nonce}', '{}', '{}', {}, '{}')",
             isolation.sql(),
+            scope.enter(),
             cluster.config.cluster,
             shard.id(),
             cluster.config.map.version(),
@@ -95,7 +97,7 @@ impl<'a> Attempt<'a> {
             None => None,
         };
         let timeout = cluster.config.timeouts.statement;
-        let transaction = Shared::new(lease, nonce, *location, self.deadline, timeout);
+        let transaction = Shared::new(lease, nonce, *location, *scope, self.deadline, timeout);
         Ok((transaction, earlier))
     }
 

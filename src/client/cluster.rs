@@ -13,6 +13,8 @@ use tokio_util::task::TaskTracker;
 use super::batch::Batch;
 use super::core::Core;
 use super::deadline;
+use super::guard::Scope;
+use super::hedge::HedgeBudget;
 use super::read::Read;
 use super::retry::{RetryBudget, RetryPolicy};
 use super::session::Session;
@@ -112,6 +114,7 @@ impl Cluster {
         Ok(Cluster {
             core: Arc::new(Core {
                 budgets: shards.iter().map(|_| RetryBudget::new()).collect(),
+                hedges: shards.iter().map(|_| HedgeBudget::new()).collect(),
                 shards,
                 config,
                 retry,
@@ -162,9 +165,11 @@ impl Cluster {
     /// As [`locate`](Self::locate).
     #[inline]
     pub fn session<K: Key + ?Sized>(&self, key: &K) -> Result<Session<'_>> {
+        let value = key.key();
         Ok(Session {
             location: self.locate(key)?,
-            digest: key.key().digest(),
+            digest: value.digest(),
+            scope: Scope::of(self.core.config.guard, value),
             cluster: &self.core,
         })
     }

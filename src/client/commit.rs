@@ -195,15 +195,17 @@ fn statements(transaction: &Shared, stored: Option<Stored<'_>>) -> (usize, Strin
     let nonce = transaction.nonce;
     // A warning is all that tells of a wait for the standby that was cut short, so that it has to be
     // sent, whatever the role, the database or the transaction itself says.
+    let guard = transaction.scope.leave();
     let leave = format!(
         "SELECT pg_catalog.set_config('client_min_messages', 'warning', true), \
-         pgshard.leave('{nonce}')"
+         pgshard.leave('{nonce}'){guard}"
     );
+    let guards = usize::from(!guard.is_empty());
     let position = "COMMIT; SELECT pg_catalog.pg_current_wal_insert_lsn()";
     match stored {
-        None => (1, format!("{leave}; {position}")),
+        None => (1 + guards, format!("{leave}; {position}")),
         Some(Stored { key, result }) => (
-            2,
+            2 + guards,
             format!(
                 "{leave}; SELECT pgshard.ledger_leave({}, {}); {position}",
                 literal(key),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::hedge::HedgeBudget;
 use super::retry::{Retry, RetryBudget, RetryPolicy};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Result};
@@ -19,6 +20,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(super) shards: Vec<Arc<Shard>>,
     pub(super) budgets: Vec<RetryBudget>,
+    pub(super) hedges: Vec<HedgeBudget>,
     pub(super) retry: RetryPolicy,
     pub(super) events: broadcast::Sender<ShardEvent>,
     pub(super) tasks: TaskTracker,

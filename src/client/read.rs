@@ -1,20 +1,24 @@
 //! Reads on one shard. Nothing here can write.
 
-use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::answer::Answer;
 use super::core::Core;
 use super::deadline;
+use super::guard::{self, Scope};
+use super::hedge::{self, Hedge};
 use super::one_row;
 use super::row::FromRow;
 use super::token::Token;
+use crate::config::HedgeAfter;
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::id::ShardIndex;
-use crate::pool::{Access, FirstRow, Lease};
+use crate::id::{NodeIndex, ShardIndex};
+use crate::monitor::Choice;
+use crate::pool::{Access, Lease};
 use crate::topology::{self, Floor, NoNode, ReadPreference};
 
 /// How long a replica may take to replay what a token asks for, before another node is asked.
@@ -26,21 +30,30 @@ const REPLAY: Duration = Duration::from_millis(100);
 /// primary too. A read that meets a failing node is tried again on another while its time lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
-    cluster: &'a Core,
-    shard: ShardIndex,
-    wish: topology::Read,
+    pub(super) cluster: &'a Core,
+    pub(super) shard: ShardIndex,
+    pub(super) wish: topology::Read,
     /// A token of another cluster was given.
     foreign_token: bool,
+    hedge_after: HedgeAfter,
+    scope: Scope,
     within: Duration,
 }
 
 impl<'a> Read<'a> {
+    /// Whatever its keys.
     pub(crate) fn new(cluster: &'a Core, shard: ShardIndex) -> Self {
+        Read::scoped(cluster, shard, Scope::all(cluster.config.guard))
+    }
+
+    pub(super) fn scoped(cluster: &'a Core, shard: ShardIndex, scope: Scope) -> Self {
         Read {
+            scope,
             cluster,
             shard,
             wish: topology::Read::default(),
             foreign_token: false,
+            hedge_after: cluster.config.reads.hedge_after,
             within: cluster.config.timeouts.statement,
         }
     }
@@ -59,6 +72,27 @@ impl<'a> Read<'a> {
     /// Leaves out replicas that are more than so many bytes of log behind, as of the last probe.
     pub fn max_lag(mut self, bytes: u64) -> Self {
         self.wish.max_lag = Some(bytes);
+        self
+    }
+
+    /// Leaves out replicas that may show what is older than this. One of which that is not known is
+    /// left out, too.
+    ///
+    /// What a replica shows is as old as the last probe at which it had all that the primary had
+    /// had before: up to two `failover.probe_interval` on a replica that keeps up, so that a lower
+    /// bound leaves out all replicas. It needs no clock but this process's, counts on while there is
+    /// no primary, and takes an idle primary for what it is.
+    pub fn max_lag_time(mut self, age: Duration) -> Self {
+        self.wish.max_lag_time = Some(age);
+        self
+    }
+
+    /// Asks a second node when the first takes too long, and takes the answer that comes first;
+    /// `reads.hedge_after` otherwise. Has no effect on a read that goes to the primary only.
+    ///
+    /// Of no more than `reads.hedge_budget` percent of such reads a second node is asked.
+    pub fn hedge_after(mut self, after: HedgeAfter) -> Self {
+        self.hedge_after = after;
         self
     }
 
@@ -136,7 +170,17 @@ impl<'a> Read<'a> {
     async fn ask<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
         let now = Instant::now();
         let deadline = deadline::after(now, self.within);
-        let outcome = self.attempt(sql, params, now, deadline).await;
+        let outcome = if self.may_hedge() {
+            let hedge = Hedge {
+                read: &self,
+                after: self.hedge_after,
+                deadline,
+            };
+            Box::pin(hedge::ask(hedge, sql, params, now)).await
+        } else {
+            self.attempt(sql, params, Choice::default(), now, deadline)
+                .await
+        };
         let answer = match outcome {
             Ok(answer) => answer,
             Err(error) => Box::pin(self.again(error, sql, params, deadline)).await?,
@@ -145,7 +189,7 @@ impl<'a> Read<'a> {
         Ok(answer)
     }
 
-    /// Tries again after a failure, while that may help.
+    /// Tries again after a failure, while that may help: on another node, if one qualifies.
     async fn again<A: Answer>(
         &self,
         mut error: Error,
@@ -155,54 +199,122 @@ impl<'a> Read<'a> {
     ) -> Result<A> {
         let mut retry = self.cluster.retry(self.shard, deadline);
         loop {
+            let choice = Choice {
+                avoid: self.node_of(&error),
+                ..Choice::default()
+            };
             retry.after(error).await?;
-            match self.attempt(sql, params, Instant::now(), deadline).await {
+            let now = Instant::now();
+            match self.attempt(sql, params, choice, now, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => error = failure,
             }
         }
     }
 
-    async fn attempt<A: Answer>(
+    /// The node that an error came from.
+    pub(crate) fn node_of(&self, error: &Error) -> Option<NodeIndex> {
+        self.cluster.shard(self.shard).index_of(error.node()?)
+    }
+
+    pub(super) async fn attempt<A: Answer>(
         &self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
+        choice: Choice<'_>,
         now: Instant,
         deadline: Instant,
     ) -> Result<A> {
-        let lease = self.lease_until(now, deadline).await?;
-        A::of(&lease, sql, params, deadline).await
+        let outcome = match self.lease_until(choice, now, deadline).await {
+            Ok(lease) => {
+                let lease = if choice.chosen.is_some() {
+                    lease.draining()
+                } else {
+                    lease
+                };
+                let answer = if self.scope.is_guarded() {
+                    Box::pin(guard::ask(self.scope, &lease, sql, params, deadline)).await
+                } else {
+                    A::of(&lease, sql, params, deadline).await
+                };
+                if answer.is_ok() && self.may_use_replica() {
+                    self.answered(&lease);
+                }
+                answer
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome {
+            self.failed(error);
+        }
+        outcome
+    }
+
+    /// Whose rows it may see.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Notes that a node answers its reads.
+    pub(crate) fn answered(&self, lease: &Lease) {
+        let shard = self.cluster.shard(self.shard);
+        shard.note_read(Some(lease.index()), None);
+    }
+
+    /// Notes that a node may not answer its reads.
+    #[cold]
+    pub(crate) fn failed(&self, error: &Error) {
+        let shard = self.cluster.shard(self.shard);
+        shard.note_read(self.node_of(error), Some(error));
+    }
+
+    fn may_hedge(&self) -> bool {
+        self.hedge_after != HedgeAfter::Never && self.may_use_replica()
     }
 
     /// Lends a read-only connection to a node that qualifies, for what this crate does not wrap:
-    /// see [`Lease::raw`].
+    /// see [`Lease::raw`]. Under the [guard](crate::config::GuardMode) it has no key: what it asks of a
+    /// guarded table fails.
     ///
     /// # Errors
     ///
     /// As [`query`](Self::query).
     pub async fn lease(self) -> Result<Lease> {
         let now = Instant::now();
-        self.lease_until(now, deadline::after(now, self.within))
+        self.lease_until(Choice::default(), now, deadline::after(now, self.within))
             .await
     }
 
-    pub(crate) async fn lease_until(&self, now: Instant, deadline: Instant) -> Result<Lease> {
+    pub(crate) async fn lease_until(
+        &self,
+        choice: Choice<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Lease> {
         if self.foreign_token {
             return Err(Error::refused("the token belongs to another cluster"));
         }
         let shard = self.cluster.shard(self.shard);
         let deadline = deadline.min(deadline::after(now, self.cluster.config.timeouts.primary));
         if self.wish.preference == ReadPreference::Primary && self.wish.floor.is_none() {
-            return shard.lease_primary(Access::Read, now, deadline).await;
+            return shard
+                .lease_primary(Access::Read, choice.lane, now, deadline)
+                .await;
         }
         match self.wish.floor {
-            None => shard.lease_read(self.wish, now, deadline).await,
-            Some(floor) => Box::pin(self.lease_with(floor, now, deadline)).await,
+            None => shard.lease_read(self.wish, choice, now, deadline).await,
+            Some(floor) => Box::pin(self.lease_with(floor, choice, now, deadline)).await,
         }
     }
 
     /// Lends a connection to a node that holds what a token stands for.
-    async fn lease_with(&self, floor: Floor, now: Instant, deadline: Instant) -> Result<Lease> {
+    async fn lease_with(
+        &self,
+        floor: Floor,
+        choice: Choice<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Lease> {
         let shard = self.cluster.shard(self.shard);
         // What the last probe saw of a replica is older than a fresh token, so that the view would
         // send every read after a write to the primary. Ask the replica itself.
@@ -211,7 +323,7 @@ impl<'a> Read<'a> {
             ..self.wish
         };
         if self.may_use_replica() && topology::holds(&shard.view(), floor) {
-            let lease = shard.lease_read(unproven, now, deadline).await?;
+            let lease = shard.lease_read(unproven, choice, now, deadline).await?;
             if lease.epoch().is_none() && self.replays(&lease, floor, deadline).await? {
                 return Ok(lease);
             }
@@ -223,7 +335,7 @@ impl<'a> Read<'a> {
                 ..self.wish
             },
         };
-        let lease = shard.lease_read(proven, now, deadline).await?;
+        let lease = shard.lease_read(proven, choice, now, deadline).await?;
         if lease.epoch().is_some() && !self.is_written(&lease, floor, deadline).await? {
             return Err(lease.locate(Error::refused(
                 "the primary's log ends before the token's position, so that the write may be lost, \
@@ -299,39 +411,5 @@ impl<'a> Read<'a> {
                 }
             }
         }
-    }
-}
-
-/// What of its rows a read keeps.
-trait Answer: Sized + Send {
-    fn of(
-        lease: &Lease,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        deadline: Instant,
-    ) -> impl Future<Output = Result<Self>> + Send;
-}
-
-impl Answer for Vec<Row> {
-    async fn of(
-        lease: &Lease,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        deadline: Instant,
-    ) -> Result<Self> {
-        lease.query(sql, params, Phase::Execute, deadline).await
-    }
-}
-
-impl Answer for FirstRow {
-    async fn of(
-        lease: &Lease,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        deadline: Instant,
-    ) -> Result<Self> {
-        lease
-            .query_first(sql, params, Phase::Execute, deadline)
-            .await
     }
 }

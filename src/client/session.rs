@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use super::core::Core;
+use super::guard::Scope;
 use super::read::Read;
 use super::tx::Tx;
 use super::write::{Committed, Write};
@@ -19,6 +20,7 @@ pub struct Session<'a> {
     pub(super) location: Location,
     /// Of the key itself: an idempotency key belongs to one routing key.
     pub(super) digest: u64,
+    pub(super) scope: Scope,
 }
 
 impl<'a> Session<'a> {
@@ -34,12 +36,12 @@ impl<'a> Session<'a> {
 
     /// A handle for reading: it cannot write. It reads from the primary unless told otherwise.
     pub fn read(self) -> Read<'a> {
-        Read::new(self.cluster, self.location.shard)
+        Read::scoped(self.cluster, self.location.shard, self.scope)
     }
 
     /// A write transaction with settings: isolation, deadline, idempotency.
     pub fn write(self) -> Write<'a> {
-        Write::new(self.cluster, self.location, self.digest)
+        Write::new(self.cluster, self.location, self.digest, self.scope)
     }
 
     /// Runs a closure in a write transaction; short for [`write`](Self::write)`().run(closure)`.

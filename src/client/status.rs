@@ -45,6 +45,9 @@ pub struct NodeStatus {
     pub lsn: Option<String>,
     /// How many bytes of log its replay is behind, as of the last probe.
     pub lag_bytes: Option<u64>,
+    /// How old what it shows may be, on a standby; known once a read has asked for a bound
+    /// ([`Read::max_lag_time`](super::Read::max_lag_time)), or while nothing is written.
+    pub lag_time: Option<Duration>,
     /// The round trip of a probe, smoothed.
     pub latency: Option<Duration>,
     /// Whether reads may go there.
@@ -88,6 +91,7 @@ impl ShardStatus {
                 },
                 lsn: node.lsn.map(|lsn| lsn.to_string()),
                 lag_bytes: node.lag,
+                lag_time: shard.staleness(pool.connector().index()),
                 latency: shard.latency(pool.connector().index()),
                 readable: node.readable,
                 leased: node.leased,

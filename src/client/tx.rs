@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::guard::Scope;
 use super::row::FromRow;
 use super::{control, deadline, one_row};
 use crate::error::{Error, Label, Phase, Result};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) lease: Lease,
     pub(super) nonce: Nonce,
     location: Location,
+    pub(super) scope: Scope,
     /// No statement of the transaction may be waited for beyond it.
     deadline: Instant,
     statement_timeout: Duration,
@@ -65,6 +67,7 @@ impl Shared {
         lease: Lease,
         nonce: Nonce,
         location: Location,
+        scope: Scope,
         deadline: Instant,
         statement_timeout: Duration,
     ) -> Arc<Self> {
@@ -72,6 +75,7 @@ impl Shared {
             lease,
             nonce,
             location,
+            scope,
             deadline,
             statement_timeout,
             open: AtomicBool::new(true),
@@ -275,7 +279,9 @@ impl Tx {
 
     fn check(&self, sql: &str) -> Result<Turn<'_>> {
         let turn = self.shared.turn()?;
-        control::refuse(sql).map_err(|error| self.shared.lease.locate(error))?;
+        control::refuse(sql)
+            .and_then(|()| self.shared.scope.refuse(sql))
+            .map_err(|error| self.shared.lease.locate(error))?;
         Ok(turn)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::core::Core;
+use super::guard::Scope;
 use super::idempotent::IdempotentWrite;
 use super::ledger::{IdempotencyKey, Ledger};
 use super::token::Token;
@@ -53,17 +54,19 @@ pub struct Write<'a> {
     pub(super) cluster: &'a Core,
     pub(super) location: Location,
     pub(super) digest: u64,
+    pub(super) scope: Scope,
     pub(super) isolation: Isolation,
     pub(super) within: Duration,
 }
 
 impl<'a> Write<'a> {
-    pub(super) fn new(cluster: &'a Core, location: Location, digest: u64) -> Self {
+    pub(super) fn new(cluster: &'a Core, location: Location, digest: u64, scope: Scope) -> Self {
         let timeouts = &cluster.config.timeouts;
         Write {
             cluster,
             location,
             digest,
+            scope,
             isolation: Isolation::default(),
             within: timeouts.primary.saturating_add(timeouts.statement),
         }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::settings::{Fallback, Settings};
+use super::scalar::Scalar;
+use super::settings::{Fallback, Origin, Settings};
 use super::text::Section;
-use super::{FailoverSettings, PoolSettings, Timeouts};
+use super::{FailoverSettings, GuardMode, HedgeAfter, PoolSettings, ReadSettings, Timeouts};
+use crate::routing::KeyType;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,6 +26,13 @@ pub(super) fn pool(settings: &Settings<'_>, root: &Section<'_>) -> PoolSettings 
     let pool = PoolSettings {
         max_size: number("max_size", default.max_size, 1..=1000),
         max_waiting: number("max_waiting", default.max_waiting, 1..=1_000_000),
+        fan_out_share: settings.bounded(
+            section.as_ref(),
+            ("pool", "fan_out_share"),
+            None,
+            default.fan_out_share,
+            1..=100,
+        ),
         max_lifetime: duration("max_lifetime", default.max_lifetime, SECOND..=7 * DAY),
         idle_timeout: duration("idle_timeout", default.idle_timeout, SECOND..=7 * DAY),
         check_after_idle: duration("check_after_idle", default.check_after_idle, MS..=HOUR),
@@ -116,4 +125,59 @@ pub(super) fn failover(settings: &Settings<'_>, root: &Section<'_>) -> FailoverS
     }
     section.into_iter().for_each(Section::finish);
     failover
+}
+
+pub(super) fn reads(settings: &Settings<'_>, root: &Section<'_>) -> ReadSettings {
+    let section = root.section("reads");
+    let default = ReadSettings::default();
+    let name = ("reads", "hedge_after");
+    let hedge_after = settings.find::<HedgeAfter>(section.as_ref(), name, None);
+    match &hedge_after {
+        Some((after, origin)) => settings.list(&[name.0, name.1], after.show(), origin.clone()),
+        None => {
+            let value = default.hedge_after.show();
+            settings.list(&[name.0, name.1], value, Origin::Default);
+        }
+    }
+    let reads = ReadSettings {
+        hedge_after: hedge_after.map_or(default.hedge_after, |(after, _)| after),
+        hedge_budget: settings.bounded(
+            section.as_ref(),
+            ("reads", "hedge_budget"),
+            None,
+            default.hedge_budget,
+            1..=100,
+        ),
+    };
+    section.into_iter().for_each(Section::finish);
+    reads
+}
+
+pub(super) fn guard(
+    settings: &Settings<'_>,
+    root: &Section<'_>,
+    key_type: Option<KeyType>,
+) -> GuardMode {
+    let section = root.section("guard");
+    let span = section.as_ref().map_or(0..0, Section::span);
+    let mode = match settings.find::<GuardMode>(section.as_ref(), ("guard", "mode"), None) {
+        Some((mode, origin)) => {
+            settings.list(&["guard", "mode"], mode.show(), origin);
+            mode
+        }
+        None => {
+            let mode = GuardMode::default();
+            settings.list(&["guard", "mode"], mode.show(), Origin::Default);
+            mode
+        }
+    };
+    if mode != GuardMode::Off && key_type == Some(KeyType::Text) {
+        settings.text.error(
+            span,
+            "the guard cannot tell text keys apart",
+            "it works for keys of type uuid and bigint; set guard.mode to \"off\"",
+        );
+    }
+    section.into_iter().for_each(Section::finish);
+    mode
 }

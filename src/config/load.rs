@@ -147,8 +147,11 @@ impl Loader {
         let failover = limits::failover(settings, &root);
         let patroni = sources::patroni(settings, &root, self.secrets, &shards);
         let etcd = sources::etcd(settings, &root, self.secrets, &shards);
+        let reads = limits::reads(settings, &root);
         let (tables, references) = tables::tables(settings, &root);
         let map = layout::routing(settings, &root, &written);
+        let key_type = map.as_ref().map(|map| map.key_type());
+        let guard = limits::guard(settings, &root, key_type);
         root.finish();
         Some(Config {
             cluster: cluster?.into_inner(),
@@ -164,6 +167,8 @@ impl Loader {
             failover,
             patroni,
             etcd,
+            reads,
+            guard,
             tables,
             references,
             shards,

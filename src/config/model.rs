@@ -39,6 +39,10 @@ pub struct Config {
     pub patroni: PatroniSettings,
     /// Watching the Patronis' store, if that is wanted.
     pub etcd: Option<EtcdSettings>,
+    /// How reads are done, unless a read says otherwise.
+    pub reads: ReadSettings,
+    /// Whether a statement may see the rows of its handle's key only.
+    pub guard: GuardMode,
     /// The sharded tables.
     pub tables: Vec<ShardedTable>,
     /// Tables that are the same on every shard.
@@ -154,6 +158,9 @@ pub struct PoolSettings {
     pub max_size: usize,
     /// Callers that may wait for a connection of one pool; more are turned away at once.
     pub max_waiting: usize,
+    /// The share of a node's connections for reading, in percent, that queries over many shards may
+    /// hold; the rest is kept for reads of one key.
+    pub fan_out_share: u32,
     /// A connection older than this, less up to a tenth at random, is closed when idle.
     pub max_lifetime: Duration,
     /// A connection idle for longer is closed.
@@ -193,6 +200,42 @@ pub struct FailoverSettings {
     pub max_waiting: usize,
 }
 
+/// How reads are done, unless a read says otherwise.
+#[derive(Clone, Debug)]
+pub struct ReadSettings {
+    /// After how long without an answer a second node is asked.
+    pub hedge_after: HedgeAfter,
+    /// The most reads, in percent, of which a second node is asked.
+    pub hedge_budget: u32,
+}
+
+/// When a read is slow enough to ask a second node for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// Never: one node is asked at a time.
+    #[default]
+    Never,
+    /// After so long.
+    Time(Duration),
+    /// After the time within which so many of a hundred such reads of this process were answered by
+    /// the first node lately, from 50 to 99. While there were few, no second node is asked.
+    Percentile(u8),
+}
+
+/// Whether a statement may see the rows of its handle's key only; see the chapter on the guard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuardMode {
+    /// Statements are sent as they are.
+    #[default]
+    Off,
+    /// The servers are told the key. Those where the guard is installed hold to it; whether it is, is
+    /// not looked at: for the time in which it is being installed.
+    Send,
+    /// The servers are told the key, and those where the guard is not installed for every sharded
+    /// table are not used.
+    Require,
+}
+
 /// A table that is spread over the shards by its key column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardedTable {
@@ -227,6 +270,7 @@ impl Default for PoolSettings {
         PoolSettings {
             max_size: 16,
             max_waiting: 1024,
+            fan_out_share: 50,
             max_lifetime: Duration::from_secs(30 * 60),
             idle_timeout: Duration::from_secs(10 * 60),
             check_after_idle: Duration::from_secs(30),
@@ -265,6 +309,23 @@ impl Default for FailoverSettings {
             probe_timeout: Duration::from_millis(500),
             strict: false,
             max_waiting: 10_000,
+        }
+    }
+}
+
+impl PoolSettings {
+    /// The connections for reading from a node that queries over many shards may hold: at least one.
+    pub fn fan_out_size(&self) -> usize {
+        let share = self.max_size.saturating_mul(self.fan_out_share as usize) / 100;
+        share.clamp(1, self.max_size.max(1))
+    }
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        ReadSettings {
+            hedge_after: HedgeAfter::Never,
+            hedge_budget: 5,
         }
     }
 }

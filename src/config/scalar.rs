@@ -10,7 +10,7 @@ use crate::routing::{KeyType, Negative};
 
 use super::duration;
 use super::problem::nearest;
-use super::{ChannelBinding, TlsMode};
+use super::{ChannelBinding, GuardMode, HedgeAfter, TlsMode};
 
 /// A value of the configuration. The errors are advice: what to write.
 pub(super) trait Scalar: Sized {
@@ -161,6 +161,45 @@ impl Scalar for Duration {
     }
 }
 
+impl Scalar for HedgeAfter {
+    const EXPECTED: &'static str = "a time to wait for a node";
+    const EXAMPLE: &'static str = "\"p95\"";
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        Self::from_text(string(value, Self::EXAMPLE)?)
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let advice = || {
+            "write \"never\", a time such as \"20ms\", or a percentile of a node's times from \"p50\" to \
+             \"p99\""
+                .to_owned()
+        };
+        if text == "never" {
+            return Ok(HedgeAfter::Never);
+        }
+        if let Some(percent) = text.strip_prefix('p') {
+            let percent = percent.parse().map_err(|_| advice())?;
+            let allowed = (50..=99).contains(&percent);
+            return allowed
+                .then_some(HedgeAfter::Percentile(percent))
+                .ok_or_else(advice);
+        }
+        duration::parse_duration(text)
+            .filter(|time| !time.is_zero())
+            .map(HedgeAfter::Time)
+            .ok_or_else(advice)
+    }
+
+    fn show(&self) -> String {
+        match self {
+            HedgeAfter::Never => "never".to_owned(),
+            HedgeAfter::Time(time) => duration::show(*time),
+            HedgeAfter::Percentile(percent) => format!("p{percent}"),
+        }
+    }
+}
+
 macro_rules! name {
     ($($Type:ty, $example:literal;)*) => {$(
         impl Scalar for $Type {
@@ -233,6 +272,11 @@ choice!(TlsMode, "a TLS mode", "\"verify-full\"", [
 choice!(ChannelBinding, "a way to bind a login to its channel", "\"require\"", [
     "prefer" => ChannelBinding::Prefer,
     "require" => ChannelBinding::Require,
+]);
+choice!(GuardMode, "a mode of the guard", "\"require\"", [
+    "off" => GuardMode::Off,
+    "send" => GuardMode::Send,
+    "require" => GuardMode::Require,
 ]);
 choice!(HashName, "a hash function", "\"pg\"", [
     "pg" => HashName::Pg,

@@ -62,6 +62,7 @@ impl Cluster {
             fault: None,
             preference: ReadPreference::Primary,
             max_lag: None,
+            max_lag_time: None,
             token: None,
             within: core.config.timeouts.statement,
             concurrency: CONCURRENCY,
@@ -84,6 +85,7 @@ pub struct FanOut<'a> {
     fault: Option<Error>,
     preference: ReadPreference,
     max_lag: Option<u64>,
+    max_lag_time: Option<Duration>,
     token: Option<Token>,
     within: Duration,
     concurrency: usize,
@@ -129,6 +131,13 @@ impl<'a> FanOut<'a> {
     /// Leaves out replicas that are more than so many bytes of log behind, as of the last probe.
     pub fn max_lag(mut self, bytes: u64) -> Self {
         self.max_lag = Some(bytes);
+        self
+    }
+
+    /// Leaves out replicas that may show what is older than this; see
+    /// [`Read::max_lag_time`](crate::Read::max_lag_time).
+    pub fn max_lag_time(mut self, age: Duration) -> Self {
+        self.max_lag_time = Some(age);
         self
     }
 
@@ -199,6 +208,10 @@ impl<'a> FanOut<'a> {
                 .within(self.within);
             let read = match self.max_lag {
                 Some(bytes) => read.max_lag(bytes),
+                None => read,
+            };
+            let read = match self.max_lag_time {
+                Some(age) => read.max_lag_time(age),
                 None => read,
             };
             let read = match &self.token {

@@ -12,7 +12,8 @@ use super::merge::Column;
 use crate::client::{Core, Read, deadline};
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardIndex};
-use crate::pool::OpenRows;
+use crate::monitor::Choice;
+use crate::pool::{Lane, OpenRows};
 
 /// A shard's rows, opened when there is room, tried again on another node until the first arrived.
 pub(super) struct Source<'a> {
@@ -131,19 +132,33 @@ impl Source<'_> {
     /// Opens the rows and reads the first, trying again as any read does.
     async fn first(&self, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
         let mut retry = self.core.retry(self.shard, deadline);
+        let mut choice = Choice {
+            lane: Lane::FanOut,
+            ..Choice::default()
+        };
         loop {
-            match self.attempt(deadline).await {
+            match self.attempt(choice, deadline).await {
                 Ok(opened) => {
                     self.core.earn(self.shard);
+                    self.read.answered(opened.0.lease());
                     return Ok(opened);
                 }
-                Err(error) => retry.after(error).await?,
+                Err(error) => {
+                    self.read.failed(&error);
+                    choice.avoid = self.read.node_of(&error);
+                    retry.after(error).await?;
+                }
             }
         }
     }
 
-    async fn attempt(&self, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
-        let lease = self.read.lease_until(Instant::now(), deadline).await?;
+    async fn attempt(&self, choice: Choice<'_>, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
+        let now = Instant::now();
+        let mut lease = self.read.lease_until(choice, now, deadline).await?;
+        let scope = self.read.scope();
+        if scope.is_guarded() {
+            lease.begin_read(&scope.begin_read(), deadline).await?;
+        }
         let mut rows = lease.open(self.sql, self.params, deadline).await?;
         let chunk = rows.chunk(deadline).await?;
         Ok((rows, chunk))

@@ -195,6 +195,7 @@ impl Prober {
                     )
                     .record(round_trip);
                     facts(row, |name| self.shard.find(name))
+                        .inspect(|facts| self.shard.seen(self.node, facts, asked))
                 }
                 _ => Err(ProbeFailure::new(
                     FailureKind::NotInstalled,

@@ -1,5 +1,6 @@
 //! What the monitor, the pools and the client share of one shard.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,14 +11,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::acknowledged::Acknowledged;
+use super::circuit::Circuit;
 use super::explain::{explain, is_elsewhere, mode_in_words};
+use super::freshness::Freshness;
+use super::line::Line;
+use super::times::AnswerTimes;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn, MapVersion, NodeIndex, ShardId};
-use crate::pool::{Access, Lease, NodePool, Stamp, stale_map};
-use crate::topology::{
-    Event, FenceReason, Mode, NoNode, NodeState, OperatorAct, Read, ShardState, View, select,
-};
+use crate::pool::{Access, Lane, Lease, NodePool, Stamp, stale_map};
+use crate::topology::{Event, FenceReason, Mode, NoNode, NodeState, OperatorAct, ShardState, View};
+
+mod reads;
+
+pub(crate) use reads::Choice;
 
 /// A shorter contest is waited out.
 const CONTEST: Duration = Duration::from_millis(500);
@@ -37,6 +44,8 @@ pub(crate) struct Shard {
     published: AtomicU64,
     changed: watch::Sender<u64>,
     waiting: AtomicUsize,
+    /// Those of them who wait for the primary.
+    line: Line,
     closed: AtomicBool,
     max_waiting: usize,
     map_version: MapVersion,
@@ -45,6 +54,12 @@ pub(crate) struct Shard {
     checkout: Duration,
     /// Round trip of a probe in microseconds, smoothed; 0 while there was none.
     latencies: Vec<AtomicU64>,
+    circuits: Vec<Circuit>,
+    /// Of reads that may be asked of a second node.
+    times: Vec<AnswerTimes>,
+    freshness: Freshness,
+    /// Whether anybody asked for a lag in time.
+    wants_freshness: AtomicBool,
     pub(super) acknowledged: Acknowledged,
     /// Whether this process writes the reign of a new primary.
     adopts: bool,
@@ -74,6 +89,14 @@ impl Shard {
         Shard {
             id,
             latencies: (0..nodes.len() + room).map(|_| AtomicU64::new(0)).collect(),
+            circuits: (0..nodes.len() + room)
+                .map(|_| Circuit::default())
+                .collect(),
+            times: (0..nodes.len() + room)
+                .map(|_| AnswerTimes::default())
+                .collect(),
+            freshness: Freshness::default(),
+            wants_freshness: AtomicBool::new(false),
             nodes: nodes
                 .into_iter()
                 .map(OnceLock::from)
@@ -83,6 +106,7 @@ impl Shard {
             published: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
+            line: Line::new(),
             closed: AtomicBool::new(false),
             max_waiting: config.failover.max_waiting,
             map_version: config.map.version(),
@@ -191,6 +215,7 @@ impl Shard {
     pub(crate) async fn lease_primary(
         &self,
         access: Access,
+        lane: Lane,
         now: Instant,
         deadline: Instant,
     ) -> Result<Lease> {
@@ -198,13 +223,14 @@ impl Shard {
         loop {
             let published = self.published.load(Ordering::Acquire);
             let (node, epoch) = match self.primary_now(access) {
-                Some(primary) => primary,
-                None => Box::pin(self.primary(Some(access), deadline)).await?,
+                Some(primary) if self.line.is_empty() => primary,
+                _ => return Box::pin(self.lease_in_line(access, lane, deadline)).await,
             };
             let Some(pool) = self.node(node) else {
                 continue;
             };
-            let lease = self.lease(pool, access, now, deadline, Some(epoch)).await;
+            let stamp = Stamp::new(Some(epoch), lane);
+            let lease = self.lease(pool, access, now, deadline, stamp).await;
             // The epoch may have ended while waiting for the pool.
             let current = published == self.published.load(Ordering::Acquire)
                 || self.view.load().primary == Some((node, epoch));
@@ -216,42 +242,33 @@ impl Shard {
         }
     }
 
-    /// Lends a connection for reading to a node that qualifies, waiting for one to exist.
-    pub(crate) async fn lease_read(
-        &self,
-        read: Read,
-        now: Instant,
-        deadline: Instant,
-    ) -> Result<Lease> {
-        self.map_is_current()?;
+    /// As [`lease_primary`](Self::lease_primary), behind those who wait already.
+    async fn lease_in_line(&self, access: Access, lane: Lane, deadline: Instant) -> Result<Lease> {
         loop {
-            let mut changed = self.changed.subscribe();
-            self.is_open()?;
-            let chosen = {
-                let view = self.view.load();
-                if let Some(refusal) = self.closed_by_operator(&view, Access::Read) {
-                    return Err(refusal);
-                }
-                let latency = |node| self.latency(node).unwrap_or(Duration::MAX);
-                select(&view, read, latency, crate::random::number()).map(|node| {
-                    let epoch = view.primary.filter(|(primary, _)| *primary == node);
-                    (node, epoch.map(|(_, epoch)| epoch))
-                })
+            let bound = self.queue()?;
+            let place = self.line.join();
+            let Some(head) = place.head(deadline).await else {
+                return Err(self.out_of_time());
             };
-            match chosen {
-                Ok((node, epoch)) => {
-                    let Some(pool) = self.node(node) else {
-                        continue;
-                    };
-                    return self.lease(pool, Access::Read, now, deadline, epoch).await;
+            let (node, epoch) = self.primary(Some(access), deadline).await?;
+            let Some(pool) = self.node(node) else {
+                continue;
+            };
+            let stamp = Stamp::new(Some(epoch), lane);
+            let mut lease = pin!(self.lease(pool, access, Instant::now(), deadline, stamp));
+            let lease = match futures::poll!(lease.as_mut()) {
+                std::task::Poll::Ready(lease) => lease,
+                // It waits in the pool's own line, which is fair, too; so the next may follow. If that
+                // one is full, all wait here rather than be turned away there.
+                std::task::Poll::Pending if !pool.is_crowded() => {
+                    drop((head, bound));
+                    drop(place);
+                    lease.await
                 }
-                Err(reason @ NoNode::TokenLost) => return Err(self.no_node(reason)),
-                Err(reason) => {
-                    let _place = self.queue()?;
-                    if timeout_at(deadline, changed.changed()).await.is_err() {
-                        return Err(self.no_node(reason));
-                    }
-                }
+                std::task::Poll::Pending => lease.await,
+            };
+            if self.view.load().primary == Some((node, epoch)) {
+                return lease;
             }
         }
     }
@@ -262,10 +279,10 @@ impl Shard {
         access: Access,
         now: Instant,
         deadline: Instant,
-        epoch: Option<Epoch>,
+        stamp: Stamp,
     ) -> Result<Lease> {
         let deadline = || deadline.min(Instant::now() + self.checkout);
-        pool.lease(access, now, deadline, Stamp { epoch }).await
+        pool.lease(access, now, deadline, stamp).await
     }
 
     fn primary_now(&self, access: Access) -> Option<(NodeIndex, Epoch)> {
@@ -284,7 +301,6 @@ impl Shard {
         deadline: Instant,
     ) -> Result<(NodeIndex, Epoch)> {
         let mut changed = self.changed.subscribe();
-        let _place = self.queue()?;
         loop {
             self.is_open()?;
             {
@@ -310,12 +326,16 @@ impl Shard {
                 deadline
             };
             if timeout_at(until, changed.changed()).await.is_err() && Instant::now() >= deadline {
-                let view = self.view.load();
-                return Err(self
-                    .hopeless(&view)
-                    .unwrap_or_else(|| self.no_primary(&view)));
+                return Err(self.out_of_time());
             }
         }
+    }
+
+    /// The time for a primary to be there is up.
+    fn out_of_time(&self) -> Error {
+        let view = self.view.load();
+        self.hopeless(&view)
+            .unwrap_or_else(|| self.no_primary(&view))
     }
 
     /// Why there is no primary, in words; `None` if there is one.
@@ -493,6 +513,9 @@ impl Shard {
     /// Whether a node is the primary and traffic proved it lately, so that a probe can wait.
     pub(super) fn is_proved(&self, node: NodeIndex) -> bool {
         let proved = Duration::from_millis(self.proved.load(Ordering::Relaxed));
+        if self.wants_freshness.load(Ordering::Relaxed) {
+            return false;
+        }
         let lately = !proved.is_zero() && self.start.elapsed() < proved + 2 * self.prove_every;
         lately
             && self

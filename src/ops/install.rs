@@ -10,6 +10,7 @@
 
 mod apply;
 mod grants;
+mod guard;
 mod observe;
 mod placement;
 mod plan;
@@ -39,6 +40,9 @@ pub struct InstallOptions {
     /// Whether every sharded table gets a CHECK constraint, `pgshard_placement`, that admits only
     /// keys that belong to the shard.
     pub placement_check: bool,
+    /// Whether every sharded table gets the policy `pgshard_guard`, by which the application's
+    /// sessions see the rows of one key at a time. Without it, what is there stays.
+    pub guard: bool,
     /// How long the ledger refuses to forget an idempotency key; it keeps the rows for twice as
     /// long. At least an hour. `None`: as it is, 7 days at first.
     pub ledger_retention: Option<Duration>,
@@ -53,11 +57,12 @@ pub struct InstallOptions {
 }
 
 impl InstallOptions {
-    /// The defaults: no placement check, 3 s for a lock, 30 s a statement, an hour to validate.
+    /// The defaults: no placement check, no guard, 3 s for a lock, 30 s a statement, an hour to validate.
     pub fn new(role: Credentials) -> Self {
         InstallOptions {
             role,
             placement_check: false,
+            guard: false,
             ledger_retention: None,
             lock_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(30),

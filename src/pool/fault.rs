@@ -100,7 +100,7 @@ impl Fault {
                 .hint(Hint::ConnectionLost),
             Meaning::TooManyConnections => Fault::new(
                 ErrorKind::Overloaded,
-                format!("{text}: raise max_connections, or lower pool.max_size"),
+                format!("{text}: {}", super::full::ADVICE),
             )
             .label(Label::OVERLOAD)
             .label(Label::RETRYABLE),
@@ -142,6 +142,16 @@ impl Fault {
             Meaning::ShardFenced => Fault::new(ErrorKind::Fenced, text)
                 .label(Label::OPERATOR)
                 .hint(Hint::ReadOnly),
+            Meaning::NoKey => Fault::new(
+                ErrorKind::Refused,
+                "the table is guarded, and the statement has no key: go through a key's session, or a \
+                 query over many shards, and set guard.mode in the configuration",
+            ),
+            Meaning::KeyChanged => Fault::new(
+                ErrorKind::Refused,
+                "a statement changed the key that the guard holds it to: nothing was committed, and \
+                 what it answered is withheld",
+            ),
             Meaning::KeyReused | Meaning::KeyExpired => Fault::new(ErrorKind::Idempotency, text),
             _ => Fault::new(ErrorKind::Database, text),
         };

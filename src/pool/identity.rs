@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::timeout;
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
 use super::Connector;
 use super::fault::Fault;
 use super::link::{Connection, Link};
-use crate::config::Config;
+use crate::config::{Config, GuardMode};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{ClusterId, MapVersion, SystemId};
 use crate::sqlstate::{Meaning, SqlState};
@@ -22,6 +23,8 @@ pub(super) struct Identity {
     cluster: ClusterId,
     map_version: MapVersion,
     layout: String,
+    /// The tables that must be guarded, by schema and name; `None`: nobody looks.
+    guarded: Option<(Vec<String>, Vec<String>)>,
     /// The system identifier; 0 while it is not known.
     system: AtomicU64,
 }
@@ -32,6 +35,10 @@ impl Identity {
             cluster: config.cluster,
             map_version: config.map.version(),
             layout: config.layout_digest(),
+            guarded: (config.guard == GuardMode::Require).then(|| {
+                let names = config.tables.iter().map(|table| &table.name);
+                names.map(|n| (n.schema.clone(), n.name.clone())).unzip()
+            }),
             system: AtomicU64::new(0),
         }
     }
@@ -57,16 +64,67 @@ impl Identity {
                 .with_label(Label::RETRYABLE))
             }
         };
-        rows.and_then(|rows| match rows.as_slice() {
+        let known = rows.and_then(|rows| match rows.as_slice() {
             [row] => self.compare(connector, link, row),
             _ => Err(Error::new(
                 ErrorKind::WrongNode,
                 "pgshard.identity is empty: run `shardctl install`",
             )),
-        })
-        .map_err(|error| {
+        });
+        let guarded = match (&known, &self.guarded) {
+            (Ok(()), Some(tables)) => self.is_guarded(connector, connection, tables).await,
+            _ => Ok(()),
+        };
+        known.and(guarded).map_err(|error| {
             connector.locate(error.with_label(Label::NOT_SENT).in_phase(Phase::Connect))
         })
+    }
+
+    /// Checks that the server holds the role to the guard, on every sharded table.
+    async fn is_guarded(
+        &self,
+        connector: &Connector,
+        Connection { client, link, .. }: &Connection,
+        (schemas, names): &(Vec<String>, Vec<String>),
+    ) -> Result<()> {
+        const GUARDED: &str = "SELECT (SELECT count(*) FROM pg_catalog.pg_policy p \
+             JOIN pg_catalog.pg_class c ON c.oid = p.polrelid \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE p.polname = 'pgshard_guard' AND NOT p.polpermissive AND c.relrowsecurity \
+             AND (n.nspname::text, c.relname::text) IN (SELECT pg_catalog.unnest($1), pg_catalog.unnest($2))), \
+             (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = session_user)";
+        let tables = [
+            (schemas as _, Type::TEXT_ARRAY),
+            (names as _, Type::TEXT_ARRAY),
+        ];
+        let asked = client.query_typed(GUARDED, &tables);
+        let rows = match timeout(connector.timeout(), asked).await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(error)) => return Err(Fault::of(error, Phase::Connect).report(link)),
+            Err(_) => {
+                link.hint(Hint::TimedOut);
+                let text = "connected, but the server does not answer";
+                return Err(Error::new(ErrorKind::Timeout, text).with_label(Label::RETRYABLE));
+            }
+        };
+        let row = rows.first();
+        let count = row.and_then(|row| row.try_get::<_, i64>(0).ok());
+        let bypasses = row.and_then(|row| row.try_get::<_, bool>(1).ok());
+        if bypasses != Some(false) {
+            return Err(Error::new(
+                ErrorKind::WrongNode,
+                "guard.mode is \"require\", and row security does not hold the role: it is a superuser or \
+                 has BYPASSRLS. Take that from it",
+            ));
+        }
+        if count.and_then(|count| usize::try_from(count).ok()) != Some(names.len()) {
+            return Err(Error::new(
+                ErrorKind::WrongNode,
+                "guard.mode is \"require\", and not every sharded table has the guard here: run \
+                 `shardctl install --guard`, with \"send\" meanwhile",
+            ));
+        }
+        Ok(())
     }
 
     fn compare(&self, connector: &Connector, link: &Link, row: &Row) -> Result<()> {

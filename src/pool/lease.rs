@@ -9,10 +9,12 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use deadpool_postgres::ClientWrapper;
 use futures::TryStreamExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
+use super::Lane;
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
@@ -26,6 +28,9 @@ use crate::topology::Hint;
 /// How long the server has to end a cancelled statement before its connection is dropped anyway.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long work whose answer nobody waits for may go on, where it need not be cancelled at once.
+const SOON: Duration = Duration::from_millis(50);
+
 /// The bound of the round trip that resets a session whose client was lent.
 const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -33,7 +38,14 @@ const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     /// The term of the primary that the caller saw; `None` for a replica.
-    pub(crate) epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) lane: Lane,
+}
+
+impl Stamp {
+    pub(crate) fn new(epoch: Option<Epoch>, lane: Lane) -> Self {
+        Stamp { epoch, lane }
+    }
 }
 
 /// The first row of an answer, if it has one, and the number of its rows.
@@ -51,14 +63,41 @@ pub struct Lease {
     /// `None` only while it is being dropped.
     object: Option<Object<Manager>>,
     stamp: Stamp,
+    /// A fan-out's part of the node's connections.
+    share: Option<OwnedSemaphorePermit>,
+    /// Whether work in flight may end by itself, if it does so soon.
+    drains: bool,
+    /// Whether it was put inside a transaction that only reads, which can be ended at any time.
+    reads_inside: bool,
 }
 
 impl Lease {
-    pub(super) fn new(object: Object<Manager>, stamp: Stamp) -> Self {
+    pub(super) fn new(
+        object: Object<Manager>,
+        stamp: Stamp,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Lease {
             object: Some(object),
             stamp,
+            share,
+            drains: false,
+            reads_inside: false,
         }
+    }
+
+    /// Begins a transaction that only reads, which ends when this is dropped.
+    pub(crate) async fn begin_read(&mut self, sql: &str, deadline: Instant) -> Result<()> {
+        self.link().set_in_transaction(true);
+        self.reads_inside = true;
+        self.simple(sql, Phase::Execute, deadline).await.map(drop)
+    }
+
+    /// If this is dropped with work in flight, lets that end by itself if it does so soon, and then
+    /// keeps the connection: for a read whose answer another node gave first.
+    pub(crate) fn draining(mut self) -> Self {
+        self.drains = true;
+        self
     }
 
     fn object(&self) -> &Object<Manager> {
@@ -214,6 +253,14 @@ impl Lease {
         }
     }
 
+    /// Prepares a statement, unless that was done: whatever is done with it next is sent at once.
+    pub(crate) async fn prepared(&self, sql: &str, phase: Phase, deadline: Instant) -> Result<()> {
+        if self.object().statements.get(sql).is_none() {
+            self.prepare(sql, phase, deadline).await?;
+        }
+        Ok(())
+    }
+
     async fn prepare(&self, sql: &str, phase: Phase, deadline: Instant) -> Result<Prepared> {
         let connection: &Connection = self.object();
         let statement = connection.client.prepare(sql);
@@ -311,8 +358,27 @@ impl Drop for Lease {
         if clean && !object.link.is_reset_due() {
             return; // Back into the pool.
         }
-        give_up(object, clean);
+        if self.reads_inside && object.link.is_only_inside() {
+            return end_transaction(object, self.share.take());
+        }
+        give_up(object, clean, self.drains, self.share.take());
     }
+}
+
+/// Ends a transaction that only read, and gives the connection back.
+#[cold]
+fn end_transaction(object: Object<Manager>, share: Option<OwnedSemaphorePermit>) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return drop(Object::take(object));
+    };
+    runtime.spawn(async move {
+        let ended = object.client.simple_query("ROLLBACK");
+        match tokio::time::timeout(RESET_TIMEOUT, ended).await {
+            Ok(Ok(_)) => object.link.set_in_transaction(false),
+            _ => drop(Object::take(object)),
+        }
+        drop(share);
+    });
 }
 
 /// Resets or ends a session that may not go back into its pool as it is.
@@ -320,15 +386,32 @@ impl Drop for Lease {
 /// The place in the pool stays taken meanwhile, which bounds the number of these tasks and of the
 /// server's connections.
 #[cold]
-fn give_up(object: Object<Manager>, clean: bool) {
+fn give_up(
+    object: Object<Manager>,
+    clean: bool,
+    drains: bool,
+    share: Option<OwnedSemaphorePermit>,
+) {
     match tokio::runtime::Handle::try_current() {
         Ok(_) if object.client.is_closed() => drop(Object::take(object)),
         Ok(runtime) if object.link.is_busy() => {
-            object.link.taint();
-            runtime.spawn(cancel(object));
+            let drains = drains && object.link.may_drain();
+            if !drains {
+                object.link.taint();
+            }
+            runtime.spawn(async move {
+                match drains {
+                    true => drain(object).await,
+                    false => cancel(object).await,
+                }
+                drop(share);
+            });
         }
         Ok(runtime) if clean => {
-            runtime.spawn(reset(object));
+            runtime.spawn(async move {
+                reset(object).await;
+                drop(share);
+            });
         }
         _ => drop(Object::take(object)),
     }
@@ -374,6 +457,19 @@ impl Mark {
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{:016x}'", self.0)
+    }
+}
+
+/// Waits a little for what the connection is doing to end by itself, and gives it back; cancels it
+/// otherwise. Answers come in the order of the questions: the one to the last says that all are there.
+async fn drain(object: Object<Manager>) {
+    match tokio::time::timeout(SOON, object.client.simple_query("")).await {
+        Ok(Ok(_)) => object.link.drained(),
+        Ok(Err(_)) => drop(Object::take(object)),
+        Err(_) => {
+            object.link.taint();
+            cancel(object).await;
+        }
     }
 }
 

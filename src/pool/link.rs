@@ -133,6 +133,26 @@ impl Link {
         self.state.tainted.store(true, Ordering::Release);
     }
 
+    /// Whether nothing but a transaction keeps the connection from being lent again.
+    pub(super) fn is_only_inside(&self) -> bool {
+        !self.is_busy()
+            && !self.state.tainted.load(Ordering::Acquire)
+            && self.keeps_access()
+            && !self.is_reset_due()
+    }
+
+    /// Whether nothing but the work in flight keeps the connection from being lent again.
+    pub(super) fn may_drain(&self) -> bool {
+        !self.state.tainted.load(Ordering::Acquire)
+            && !self.state.in_transaction.load(Ordering::Acquire)
+            && !self.is_reset_due()
+    }
+
+    /// All that was in flight has been answered, and nobody else works on the connection.
+    pub(super) fn drained(&self) {
+        self.state.in_flight.store(0, Ordering::Release);
+    }
+
     /// Counts an operation as sent. It stays in flight until [`answered`](Self::answered), also
     /// when its future is dropped.
     pub(crate) fn sent(&self) {

@@ -90,7 +90,7 @@ impl Manager {
             };
             let outcome = match maker.take_spare() {
                 Some(spare) => Ok(Box::new(spare)),
-                None => maker.connect().await.map(Box::new),
+                None => maker.connect_if_room().await.map(Box::new),
             };
             if let Err(Ok(unwanted)) = caller.send(outcome) {
                 maker.node.keep(*unwanted);
@@ -110,6 +110,16 @@ impl Manager {
         self.node
             .take_spares(self.access)
             .find(|spare| self.is_usable(spare))
+    }
+
+    async fn connect_if_room(&self) -> Result<Connection> {
+        let full = &self.node.full;
+        if let Some(refusal) = full.refusal(Instant::now()) {
+            return Err(self.node.connector.locate(refusal));
+        }
+        let outcome = self.connect().await;
+        full.note(outcome.as_ref().err(), Instant::now());
+        outcome
     }
 
     async fn connect(&self) -> Result<Connection> {

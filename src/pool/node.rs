@@ -11,18 +11,22 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::CancelToken;
 
+use super::full::{self, Full};
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
 use super::link::{Connection, Link};
 use super::manager::Manager;
 use super::until::until;
-use super::{Access, Connector};
+use super::{Access, Connector, Lane};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, SystemId};
 
 /// Connections of one node that may be in the making at once.
 const CONNECTING: usize = 2;
+
+/// How often those who may not make a connection look for one that came back.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Requests to cancel that are made at once when a node's pools are closed.
 const CANCELLING: usize = 8;
@@ -34,6 +38,7 @@ pub(super) struct NodeShared {
     pub(super) connector: Connector,
     pub(super) connecting: Semaphore,
     pub(super) identity: Identity,
+    pub(super) full: Full,
     generation: AtomicU64,
     links: Mutex<Vec<Weak<Link>>>,
     /// Connections that were made for callers who are gone, [`CONNECTING`] at most.
@@ -45,6 +50,8 @@ pub(crate) struct NodePool {
     shared: Arc<NodeShared>,
     read: Pool,
     write: Pool,
+    /// The connections for reading that fan-outs may hold.
+    fan_outs: Arc<Semaphore>,
     waiting: AtomicUsize,
     settings: PoolSettings,
 }
@@ -119,6 +126,7 @@ impl NodePool {
             connector,
             connecting: Semaphore::new(CONNECTING),
             identity: Identity::new(config),
+            full: Full::default(),
             generation: AtomicU64::new(1),
             links: Mutex::new(Vec::new()),
             spares: Mutex::new(Vec::new()),
@@ -142,6 +150,7 @@ impl NodePool {
         Ok(NodePool {
             read: pool(Access::Read)?,
             write: pool(Access::Write)?,
+            fan_outs: Arc::new(Semaphore::new(config.pool.fan_out_size())),
             waiting: AtomicUsize::new(0),
             settings: config.pool.clone(),
             shared,
@@ -178,16 +187,49 @@ impl NodePool {
             Access::Read => &self.read,
             Access::Write => &self.write,
         };
+        if stamp.lane == Lane::FanOut {
+            return Box::pin(self.lease_share(pool, now, deadline(), stamp)).await;
+        }
         let checkout = pin!(self.checkout(pool, now));
         match until(deadline, checkout).await {
-            Some(Ok(object)) => Ok(Lease::new(object, stamp)),
+            Some(Ok(object)) => Ok(Lease::new(object, stamp, None)),
             Some(Err(error)) => Err(error),
             None => Err(self.timed_out()),
         }
     }
 
+    /// As [`lease`](Self::lease), within the share of fan-outs: they wait for each other rather than
+    /// have short reads wait for them.
+    async fn lease_share(
+        &self,
+        pool: &Pool,
+        now: Instant,
+        deadline: Instant,
+        stamp: Stamp,
+    ) -> Result<Lease> {
+        let checkout = async {
+            let share = match Arc::clone(&self.fan_outs).try_acquire_owned() {
+                Ok(share) => Some(share),
+                Err(_) => {
+                    let _place = self.queue()?;
+                    // The semaphore is never closed.
+                    Arc::clone(&self.fan_outs).acquire_owned().await.ok()
+                }
+            };
+            let object = self.checkout(pool, now).await?;
+            Ok(Lease::new(object, stamp, share))
+        };
+        match tokio::time::timeout_at(deadline, checkout).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
     #[cold]
     fn timed_out(&self) -> Error {
+        if self.shared.full.is_full() {
+            return self.shared.connector.locate(self.shared.full.error());
+        }
         self.shared.connector.locate(
             Error::new(
                 ErrorKind::Timeout,
@@ -231,7 +273,44 @@ impl NodePool {
             }
             outcome => outcome,
         };
-        outcome.map_err(|error| self.failed(error))
+        match outcome {
+            Err(PoolError::Backend(error)) if full::is_full(&error) => {
+                Box::pin(self.take_open(pool)).await
+            }
+            outcome => outcome.map_err(|error| self.failed(error)),
+        }
+    }
+
+    /// The server has no room for another connection: waits for one that comes back, or for room. The
+    /// caller's deadline ends it.
+    #[cold]
+    async fn take_open(&self, pool: &Pool) -> Result<Object<Manager>> {
+        let _place = self.queue()?;
+        let patience = deadpool::managed::Timeouts {
+            wait: Some(LOOK_AGAIN),
+            create: None,
+            recycle: None,
+        };
+        loop {
+            tokio::time::sleep(LOOK_AGAIN.mul_f64(0.5 + crate::random::unit())).await;
+            match pool.timeout_get(&patience).await {
+                Err(PoolError::Backend(error)) if full::is_full(&error) => {}
+                Err(PoolError::Timeout(_)) => {}
+                outcome => return outcome.map_err(|error| self.failed(error)),
+            }
+        }
+    }
+
+    /// The reads that this process has on the node, those that wait for a connection included.
+    pub(crate) fn reads(&self) -> u32 {
+        let status = self.read.status();
+        let reads = status.size.saturating_sub(status.available) + status.waiting;
+        u32::try_from(reads).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the next who had to wait would be turned away.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) + 1 >= self.settings.max_waiting
     }
 
     #[cold]

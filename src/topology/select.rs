@@ -41,6 +41,9 @@ pub struct Read {
     /// How many bytes a replica may be behind, as of the last probe. A replica whose lag is not
     /// known does not qualify. The primary always does.
     pub max_lag: Option<u64>,
+    /// How old what a replica shows may be. One of which that is not known does not qualify. The
+    /// primary always does.
+    pub max_lag_time: Option<Duration>,
     /// The least that it must see.
     pub floor: Option<Floor>,
 }
@@ -67,9 +70,33 @@ pub enum NoNode {
     TokenLost,
 }
 
-/// Chooses the node of a read: of two candidates drawn at random, the one with the lower latency.
+/// What a process has measured of the nodes, beside the view.
+pub trait Measures {
+    /// The estimate of how long a read would take on a node.
+    fn latency(&self, node: NodeIndex) -> Duration;
+
+    /// How old what a replica shows may be; `None` if that is not known.
+    fn staleness(&self, _node: NodeIndex) -> Option<Duration> {
+        None
+    }
+
+    /// Whether another node is to be read, if one qualifies.
+    fn avoids(&self, _node: NodeIndex) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(NodeIndex) -> Duration> Measures for F {
+    fn latency(&self, node: NodeIndex) -> Duration {
+        self(node)
+    }
+}
+
+/// Chooses the node of a read: of two candidates drawn at random, the one with the lower latency. A
+/// node that is to be avoided is chosen only if no other qualifies.
 ///
-/// `latency` is the caller's estimate for a node, `random` any random number.
+/// `measures` is what the caller knows of the nodes (a closure stands for their latencies), `random`
+/// any random number.
 ///
 /// # Errors
 ///
@@ -77,27 +104,39 @@ pub enum NoNode {
 pub fn select(
     view: &View,
     read: Read,
-    latency: impl Fn(NodeIndex) -> Duration,
+    measures: impl Measures,
     random: u64,
 ) -> Result<NodeIndex, NoNode> {
     if let Some(floor) = read.floor {
         check_floor(view, floor)?;
     }
     let primary = view.primary.map(|(node, _)| node);
-    let replica = |at: NodeIndex, node: &NodeView| {
-        Some(at) != primary && node.readable && is_recent(node, read)
+    let pick = |avoiding: bool| {
+        let allowed = |at: NodeIndex| !(avoiding && measures.avoids(at));
+        let replica = |at: NodeIndex, node: &NodeView| {
+            Some(at) != primary
+                && node.readable
+                && allowed(at)
+                && is_recent(node, read)
+                && read
+                    .max_lag_time
+                    .is_none_or(|most| measures.staleness(at).is_some_and(|age| age <= most))
+        };
+        let primary = primary.filter(|at| allowed(*at));
+        let latency = |at| measures.latency(at);
+        match read.preference {
+            ReadPreference::Primary => primary,
+            ReadPreference::Replica => draw(view, replica, latency, random),
+            ReadPreference::PreferReplica => draw(view, replica, latency, random).or(primary),
+            ReadPreference::Nearest => draw(
+                view,
+                |at, node| Some(at) == primary || replica(at, node),
+                latency,
+                random,
+            ),
+        }
     };
-    let chosen = match read.preference {
-        ReadPreference::Primary => primary,
-        ReadPreference::Replica => draw(view, replica, latency, random),
-        ReadPreference::PreferReplica => draw(view, replica, latency, random).or(primary),
-        ReadPreference::Nearest => draw(
-            view,
-            |at, node| Some(at) == primary || replica(at, node),
-            latency,
-            random,
-        ),
-    };
+    let chosen = pick(true).or_else(|| pick(false));
     chosen.ok_or_else(|| {
         let readable = nodes(view).any(|(at, node)| Some(at) != primary && node.readable);
         match read.preference {
@@ -409,5 +448,68 @@ mod tests {
             let read = read(ReadPreference::Replica);
             assert_ne!(select(&view, read, latency, random), Ok(NodeIndex(9)));
         }
+    }
+
+    /// One second behind for each of its index; `None` for node 9.
+    struct Aged(Vec<u16>);
+
+    impl Measures for &Aged {
+        fn latency(&self, _: NodeIndex) -> Duration {
+            Duration::ZERO
+        }
+
+        fn staleness(&self, node: NodeIndex) -> Option<Duration> {
+            (node.0 != 9).then(|| Duration::from_secs(node.0.into()))
+        }
+
+        fn avoids(&self, node: NodeIndex) -> bool {
+            self.0.contains(&node.0)
+        }
+    }
+
+    fn chosen_of(view: &View, read: Read, aged: &Aged) -> Result<Vec<u16>, NoNode> {
+        let draws = (0..64u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut all = draws
+            .map(|random| select(view, read, aged, random).map(|node| node.0))
+            .collect::<Result<Vec<_>, _>>()?;
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    #[test]
+    fn lag_in_time() {
+        let view = view((0..9).map(|_| replica(2900, true)).collect());
+        let at_most = |secs, preference| {
+            let read = Read {
+                max_lag_time: Some(Duration::from_secs(secs)),
+                ..read(preference)
+            };
+            chosen_of(&view, read, &Aged(vec![]))
+        };
+        assert_eq!(at_most(2, ReadPreference::Replica), Ok(vec![1, 2]));
+        assert_eq!(at_most(0, ReadPreference::Replica), Err(NoNode::Behind));
+        assert_eq!(at_most(0, ReadPreference::PreferReplica), Ok(vec![0]));
+        assert_eq!(
+            at_most(100, ReadPreference::Replica),
+            Ok((1..9).collect()),
+            "an age that is not known is not a small one"
+        );
+    }
+
+    #[test]
+    fn avoided_nodes_are_the_last_resort() {
+        use ReadPreference::{Nearest, PreferReplica, Primary, Replica};
+        let view = view(vec![replica(2900, true), replica(2900, true)]);
+        let of = |preference, avoided: &[u16]| {
+            chosen_of(&view, read(preference), &Aged(avoided.to_vec())).unwrap()
+        };
+        assert_eq!(of(Replica, &[1]), [2]);
+        assert_eq!(of(PreferReplica, &[1]), [2]);
+        assert_eq!(of(PreferReplica, &[1, 2]), [0], "the primary comes first");
+        assert_eq!(of(PreferReplica, &[0, 1, 2]), [1, 2]);
+        assert_eq!(of(Replica, &[1, 2]), [1, 2], "there is nothing else");
+        assert_eq!(of(Nearest, &[0, 1]), [2]);
+        assert_eq!(of(Primary, &[0]), [0]);
     }
 }

@@ -15,7 +15,7 @@ use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
 use tokio_postgres::{Client, Config, NoTls};
 
-pub(crate) use faults::{INSERT, client, rows_of, through_proxy, until};
+pub(crate) use faults::{INSERT, client, far_away, rows_of, through_proxy, until};
 pub(crate) use stacks::installed_programs;
 
 /// An asynchronous cluster of empty databases, in a temporary directory.

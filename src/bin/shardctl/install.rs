@@ -42,7 +42,7 @@ pub(crate) struct Install {
     yes: bool,
 
     /// Only check what is installed, and what the application's role may do.
-    #[arg(long, conflicts_with_all = ["dry_run", "yes", "placement_check", "ledger_retention_days"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "yes", "placement_check", "guard", "ledger_retention_days"])]
     verify: bool,
 
     /// Add a CHECK constraint to every sharded table: only rows that belong to the shard.
@@ -51,6 +51,14 @@ pub(crate) struct Install {
     /// reads and writes go on.
     #[arg(long)]
     placement_check: bool,
+
+    /// Have the servers hold each statement of the application to the rows of its handle's key, by
+    /// row security on every sharded table.
+    ///
+    /// Set guard.mode to "send" in all services before, and to "require" afterwards: where a service
+    /// says nothing of a key, its statements fail from then on.
+    #[arg(long)]
+    guard: bool,
 
     /// Remember idempotency keys for so many days.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -88,6 +96,7 @@ impl Install {
 
         let mut options = InstallOptions::new(login.role().clone());
         options.placement_check = self.placement_check;
+        options.guard = self.guard;
         options.lock_timeout = Duration::from_secs(self.lock_timeout);
         options.ledger_retention = self
             .ledger_retention_days

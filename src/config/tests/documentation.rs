@@ -42,7 +42,9 @@ fn the_example_is_valid_and_complete() {
 #[test]
 fn every_field_is_in_the_table() {
     // What a misspelt field could have meant is the list of known fields.
-    let mut fields = vec!["modulus".to_owned(), "negative".to_owned()];
+    let mut fields: Vec<String> = ["modulus", "negative", "guard.mode"]
+        .map(str::to_owned)
+        .to_vec();
     for (section, prefix) in [
         ("", ""),
         ("[routing]\n", "routing."),
@@ -53,6 +55,7 @@ fn every_field_is_in_the_table() {
         ("[patroni]\n", "patroni."),
         ("[etcd]\n", "etcd."),
         ("[[shard]]\n[shard.patroni]\n", "shard.patroni."),
+        ("[reads]\n", "reads."),
     ] {
         let checked = check_alone(&format!("{section}qqqqqqqqqqqq = 1"));
         let advice = checked
@@ -67,7 +70,7 @@ fn every_field_is_in_the_table() {
     assert!(fields.len() > 30, "{fields:?}");
     for field in fields {
         let sections = [
-            "routing", "tls", "pool", "timeouts", "failover", "patroni", "etcd",
+            "routing", "tls", "pool", "timeouts", "failover", "patroni", "etcd", "reads", "guard",
         ];
         assert!(
             sections.contains(&field.as_str())

@@ -6,6 +6,8 @@ use crate::direct::{Session, get};
 use crate::error::Result;
 use crate::sql::ident;
 
+use super::guard::FUNCTIONS;
+
 /// A privilege of the application's role, or of everybody.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Grant {
@@ -37,10 +39,11 @@ const INSERT_LEDGER: [&str; 7] = [
 /// Not `state`: a tombstone stays one. `version` is what ON CONFLICT DO UPDATE touches.
 const UPDATE_LEDGER: [&str; 2] = ["result", "version"];
 
-/// Revokes everything, then grants what is needed.
-pub(super) fn sql(app: &str) -> String {
+/// Revokes everything, then grants what is needed. `guarded` says whether the guard's functions are
+/// there.
+pub(super) fn sql(app: &str, guarded: bool) -> String {
     let app = ident(app);
-    format!(
+    let mut sql = format!(
         "REVOKE ALL ON SCHEMA pgshard FROM PUBLIC, {app};\n\
          REVOKE ALL ON ALL TABLES IN SCHEMA pgshard FROM PUBLIC, {app};\n\
          REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgshard FROM PUBLIC, {app};\n\
@@ -55,7 +58,14 @@ pub(super) fn sql(app: &str) -> String {
         INSERT_LEDGER.join(", "),
         UPDATE_LEDGER.join(", "),
         OWNER_ONLY.join(", "),
-    )
+    );
+    if guarded {
+        sql += &format!(
+            "GRANT EXECUTE ON FUNCTION {} TO PUBLIC;\n",
+            FUNCTIONS.join(", ")
+        );
+    }
+    sql
 }
 
 /// The grants that [`sql`] leaves, where these functions exist.
@@ -84,6 +94,15 @@ pub(super) fn wanted(functions: &[String]) -> BTreeSet<Grant> {
     for function in functions {
         if !OWNER_ONLY.contains(&function.as_str()) {
             add(format!("function {function}"), "EXECUTE");
+        }
+    }
+    for function in functions {
+        if FUNCTIONS.contains(&function.as_str()) {
+            wanted.insert(Grant {
+                public: true,
+                on: format!("function {function}"),
+                privilege: "EXECUTE".to_owned(),
+            });
         }
     }
     wanted

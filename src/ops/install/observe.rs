@@ -7,6 +7,7 @@ use crate::direct::{Session, get};
 use crate::error::Result;
 
 use super::grants::Grant;
+use super::guard::{OPEN, POLICY};
 
 /// The name of the placement constraint on a sharded table.
 pub(super) const CONSTRAINT: &str = "pgshard_placement";
@@ -22,6 +23,8 @@ pub(super) struct Observed {
     pub(super) reigns: i64,
     /// The comment of `pgshard.bucket`, which holds a digest of its definition.
     pub(super) bucket: Option<String>,
+    /// The comment of `pgshard.guard_key`, which holds a digest of the guard's functions.
+    pub(super) guard: Option<String>,
     pub(super) functions: Vec<String>,
     pub(super) grants: BTreeSet<Grant>,
     pub(super) tables: Vec<Table>,
@@ -31,6 +34,8 @@ pub(super) struct Observed {
 
 pub(super) struct AppRole {
     pub(super) superuser: bool,
+    /// Whether row security does not hold it.
+    pub(super) bypasses: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +56,12 @@ pub(super) struct Table {
     pub(super) exists: bool,
     /// The comment of its placement constraint, and whether that is validated.
     pub(super) placement: Option<(String, bool)>,
+    /// Whether row security is enabled.
+    pub(super) row_security: bool,
+    /// The comment of the guard's policy.
+    pub(super) guard: Option<String>,
+    /// Whether the policy is there that lets everything through.
+    pub(super) open: bool,
 }
 
 impl Observed {
@@ -67,21 +78,27 @@ impl Observed {
                         AND NOT EXISTS (SELECT FROM pg_stat_replication
                                          WHERE sync_state IN ('sync', 'quorum')
                                          -- Who may not see it cannot tell.
-                                            OR sync_state IS NULL)",
+                                            OR sync_state IS NULL),
+                        (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = $1)",
                 &[&config.user],
             )
             .await?;
         let identity_table: bool = get(&row, 4)?;
         let app: Option<bool> = get(&row, 2)?;
+        let bypasses: Option<bool> = get(&row, 6)?;
         let mut observed = Observed {
             database: get(&row, 0)?,
             may_create: get(&row, 1)?,
-            app: app.map(|superuser| AppRole { superuser }),
+            app: app.map(|superuser| AppRole {
+                superuser,
+                bypasses: bypasses.unwrap_or_default(),
+            }),
             schema: get(&row, 3)?,
             identity_table,
             identity: None,
             reigns: 0,
             bucket: None,
+            guard: None,
             functions: Vec::new(),
             grants: BTreeSet::new(),
             tables: Vec::new(),
@@ -117,8 +134,11 @@ impl Observed {
             .await?;
         for row in rows {
             self.functions.push(get(&row, 0)?);
-            if get::<String>(&row, 1)? == "bucket" {
-                self.bucket = Some(get::<Option<String>>(&row, 2)?.unwrap_or_default());
+            let comment = || get::<Option<String>>(&row, 2);
+            match get::<&str>(&row, 1)? {
+                "bucket" => self.bucket = Some(comment()?.unwrap_or_default()),
+                "guard_key" => self.guard = comment()?,
+                _ => {}
             }
         }
         Ok(())
@@ -153,17 +173,28 @@ async fn identity(session: &Session) -> Result<Option<Identity>> {
 async fn read_table(session: &Session, name: &TableName) -> Result<Table> {
     let rows = session
         .query(
-            "SELECT obj_description(k.oid, 'pg_constraint'), k.convalidated
+            "SELECT obj_description(k.oid, 'pg_constraint'), k.convalidated, c.relrowsecurity,
+                    (SELECT obj_description(p.oid, 'pg_policy') FROM pg_policy p
+                      WHERE p.polrelid = c.oid AND p.polname = $4 AND NOT p.polpermissive),
+                    EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = $5)
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.conname = $3
               WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')",
-            &[&name.schema, &name.name, &CONSTRAINT],
+            &[&name.schema, &name.name, &CONSTRAINT, &POLICY, &OPEN],
         )
         .await?;
     let mut table = Table {
         exists: !rows.is_empty(),
         placement: None,
+        row_security: false,
+        guard: None,
+        open: false,
     };
+    if let Some(row) = rows.first() {
+        table.row_security = get(row, 2)?;
+        table.guard = get(row, 3)?;
+        table.open = get(row, 4)?;
+    }
     if let Some(row) = rows.first()
         && let Some(validated) = get::<Option<bool>>(row, 1)?
     {

@@ -8,7 +8,7 @@ use crate::sql::literal;
 
 use super::observe::{Identity, Observed};
 use super::steps::{SCHEMA_VERSION, STEPS};
-use super::{Action, ActionKind, InstallOptions, grants, placement};
+use super::{Action, ActionKind, InstallOptions, grants, guard, placement};
 
 /// A week, in seconds.
 const RETENTION: i64 = 7 * 24 * 3600;
@@ -75,10 +75,21 @@ pub(super) fn actions(
     if observed.reigns == 0 {
         schema("the first reign".to_owned(), FIRST_REIGN.to_owned());
     }
-    if found < SCHEMA_VERSION || grants::wanted(&observed.functions) != observed.grants {
+    let guard = match options.guard {
+        true => guard::functions(config, observed)?,
+        false => None,
+    };
+    let new_functions = guard.is_some();
+    if let Some((what, sql)) = guard {
+        schema(what, sql);
+    }
+    if new_functions
+        || found < SCHEMA_VERSION
+        || grants::wanted(&observed.functions) != observed.grants
+    {
         schema(
             format!("privileges of {}", config.user),
-            grants::sql(&config.user),
+            grants::sql(&config.user, new_functions || observed.guard.is_some()),
         );
     }
     if let Some(found) = &observed.identity
@@ -95,6 +106,9 @@ pub(super) fn actions(
     }
     if options.placement_check {
         placement::actions(config, index, observed, &mut actions)?;
+    }
+    if options.guard {
+        guard::actions(config, observed, &mut actions)?;
     }
     Ok(actions)
 }

@@ -1,6 +1,6 @@
 //! Whether every shard still is as it was installed.
 
-use crate::config::Config;
+use crate::config::{Config, GuardMode};
 use crate::direct;
 use crate::direct::Credentials;
 use crate::direct::{Session, get};
@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::id::{NodeId, ShardId, ShardIndex};
 
 use super::observe::Observed;
-use super::{InstallOptions, plan, steps};
+use super::{InstallOptions, guard, plan, steps};
 
 /// Something that [`verify`] found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub struct Finding {
 /// As for [`Install::plan`](super::Install::plan), if a shard cannot be looked at. What is looked at
 /// and found wrong is a [`Finding`].
 pub async fn verify(config: &Config, role: &Credentials) -> Result<Vec<Finding>> {
-    let options = InstallOptions::new(role.clone());
+    let mut options = InstallOptions::new(role.clone());
+    options.guard = config.guard != GuardMode::Off;
     let mut findings = Vec::new();
     for (number, shard) in (0..).zip(&config.shards) {
         let found = direct::find(config, shard, role).await?;
@@ -72,7 +73,8 @@ async fn look(
     } else {
         problems.extend(excess(session, &config.user).await?);
     }
-    problems.extend(foreign_objects(session).await?);
+    let key_type = config.map.key_type().name();
+    problems.extend(foreign_objects(session, key_type).await?);
     Ok(problems)
 }
 
@@ -100,7 +102,7 @@ async fn excess(session: &Session, app: &str) -> Result<Vec<String>> {
 }
 
 /// Objects of another owner, and functions that are not this library's.
-async fn foreign_objects(session: &Session) -> Result<Vec<String>> {
+async fn foreign_objects(session: &Session, key_type: &str) -> Result<Vec<String>> {
     let rows = session
         .query(
             "SELECT c.oid::regclass::text, pg_get_userbyid(c.relowner)::text
@@ -125,7 +127,7 @@ async fn foreign_objects(session: &Session) -> Result<Vec<String>> {
         .query(
             "SELECT oid::regprocedure::text, proname::text, prosrc, prosecdef FROM pg_proc
               WHERE pronamespace = to_regnamespace('pgshard')
-                AND proname = ANY ('{enter,leave,ledger_enter,ledger_leave,ledger_resolve,ledger_purge,act_is_append_only}')
+                AND proname = ANY ('{enter,leave,ledger_enter,ledger_leave,ledger_resolve,ledger_purge,guard_open,guard_key,guard_leave,act_is_append_only}')
               ORDER BY 1",
             &[],
         )
@@ -133,7 +135,7 @@ async fn foreign_objects(session: &Session) -> Result<Vec<String>> {
     for row in rows {
         let (function, name): (String, String) = (get(&row, 0)?, get(&row, 1)?);
         let (body, definer): (String, bool) = (get(&row, 2)?, get(&row, 3)?);
-        if definer || !steps::is_own_body(&name, &body) {
+        if definer || !(steps::is_own_body(&name, &body) || guard::is_own_body(&body, key_type)) {
             problems.push(format!("{function} is not as this library defines it"));
         }
     }

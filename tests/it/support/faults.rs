@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use pgshard::local::LocalCluster;
-use pgshard::local::proxy::FaultProxy;
+use pgshard::local::proxy::{Condition, FaultProxy, Reaction, Rule};
 use tokio_postgres::Client;
 
 /// Puts a fault proxy in front of a node; the configuration leads through it from then on.
@@ -34,6 +34,13 @@ pub(crate) async fn client(config: pgshard::Config) -> pgshard::Cluster {
         .await
         .expect("primaries");
     cluster
+}
+
+/// Makes the probes of a node take longer, so that reads rather go to others.
+pub(crate) fn far_away(proxy: &FaultProxy) {
+    let delay = Reaction::Delay(Duration::from_millis(150));
+    let rule = Rule::new(Condition::query("pgshard.identity"), delay);
+    proxy.add(rule).expect("a rule");
 }
 
 /// Inserts the customer `$1`; a second time it violates the primary key.
