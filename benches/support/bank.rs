@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures::future::join_all;
+use pgshard::config::GuardMode;
 use pgshard::local::{LocalCluster, LocalSpec};
+use pgshard::ops::install::{Install, InstallOptions};
 use pgshard::{Cluster, Config, CustomerId};
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
@@ -46,6 +48,14 @@ impl World {
     /// Starts the servers, creates the bank, connects; pinned connections only where they are
     /// used. The world lives as long as the process.
     pub(crate) async fn start(with_pinned: bool) -> (LocalCluster, &'static World) {
+        Self::guarded(with_pinned, GuardMode::Off).await
+    }
+
+    /// The same with the guard, if the client requires it.
+    pub(crate) async fn guarded(
+        with_pinned: bool,
+        guard: GuardMode,
+    ) -> (LocalCluster, &'static World) {
         let spec = LocalSpec {
             shards: SHARDS,
             replicas: 0,
@@ -55,6 +65,13 @@ impl World {
         let servers = LocalCluster::start(spec).await.expect("servers");
         let mut config = servers.install(|_| ()).await.expect("an installation");
         config.pool.max_size = POOL;
+        config.guard = guard;
+        if guard != GuardMode::Off {
+            let mut options = InstallOptions::new(servers.owner());
+            options.guard = true;
+            let install = Install::plan(&config, options).await.expect("a plan");
+            install.apply(|_| ()).await.expect("the guard");
+        }
         let customers = load(&servers, &config).await;
         let cluster = Cluster::connect(config).expect("a client");
         cluster

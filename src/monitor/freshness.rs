@@ -143,6 +143,7 @@ mod tests {
             received: None,
             streaming: None,
             history: ReignHistory::new(vec![reign]).unwrap(),
+            orders: Default::default(),
         }
     }
 

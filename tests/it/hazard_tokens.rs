@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgshard::local::LocalCluster;
+use pgshard::local::{LocalCluster, StopMode};
 use pgshard::{Cluster, CustomerId, ErrorKind, Label, ReadPreference, Token};
 use uuid::Uuid;
 
@@ -204,5 +204,53 @@ async fn hold_for_reads_that_wait_for_a_failover() {
             "{preference:?}: {error:?}"
         );
     }
+    cluster.close().await;
+}
+
+/// A replica that comes back with an older copy of its disk holds the token's term, and lacks the write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_not_kept_by_a_replica_set_back_to_an_old_copy() {
+    let (local, config) = installed(1, 1).await;
+    let cluster = client(config.clone()).await;
+    let first = CustomerId(Uuid::new_v4());
+    let before = write(&cluster, first).await;
+    let old = read(&cluster, first, ReadPreference::Replica, &before).await;
+    assert_eq!(old.unwrap(), 1);
+
+    let data = local.node("s0b").unwrap().data_dir();
+    let copy = data.with_extension("copy");
+    let run = |program: &str, args: &[&std::path::Path]| {
+        let done = std::process::Command::new(program).args(args).status();
+        assert!(done.unwrap().success(), "{program} {args:?}");
+    };
+    local.stop("s0b", StopMode::Fast).await.unwrap();
+    run("cp", &["-a".as_ref(), &data, &copy]);
+    local.start_node("s0b").await.unwrap();
+    let id = CustomerId(Uuid::new_v4());
+    let token = write(&cluster, id).await;
+    let seen = cluster.wait_for(config.shards[0].id, Duration::from_secs(30), |view| {
+        view.nodes[1].readable
+    });
+    assert!(seen.await.unwrap());
+    let kept = read(&cluster, id, ReadPreference::Replica, &token).await;
+    assert_eq!(kept.unwrap(), 1, "it had the write");
+
+    local.stop("s0b", StopMode::Fast).await.unwrap();
+    run("rm", &["-r".as_ref(), &data]);
+    run("mv", &[&copy, &data]);
+    // It finds nobody to catch up with.
+    cut_off_replicas(&local).await;
+    local.start_node("s0b").await.unwrap();
+    let standby = superuser(&local, "s0b").await;
+    let here = "SELECT count(*) = 1 FROM customers";
+    until(&standby, here).await;
+    for preference in [ReadPreference::PreferReplica, ReadPreference::Nearest] {
+        for _ in 0..5 {
+            let found = read(&cluster, id, preference, &token).await;
+            assert_eq!(found.unwrap(), 1, "{preference:?}");
+        }
+    }
+    let error = read(&cluster, id, ReadPreference::Replica, &token).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     cluster.close().await;
 }
