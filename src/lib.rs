@@ -50,8 +50,9 @@
 //!   schema.
 //!
 //! Features: `tls` (default) for encrypted connections, with `ring` (default) as the cryptography
-//! where the process has not installed another rustls provider; `local` for clusters of real servers on
-//! loopback, for tests; `cli` for the binary `shardctl`.
+//! where the process has not installed another rustls provider; `patroni` to ask the shards' Patronis who
+//! holds their lock and who belongs to them, and `etcd` to watch the lock itself; `local` for clusters of
+//! real servers on loopback, for tests; `cli` for the binary `shardctl`.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 

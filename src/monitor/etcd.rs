@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::http::{Http, HttpError, LARGEST, secret_value};
-use super::patroni::HEARD_FOR;
+use super::patroni::heard_for;
 use super::sources::Directory;
 use crate::config::{Config, EtcdSettings, HttpLogin, HttpUrl, PatroniShard};
 use crate::error::Result;
@@ -54,6 +54,7 @@ pub(super) struct Etcd {
     start: Instant,
     events: mpsc::Sender<Event>,
     members: watch::Receiver<Directory>,
+    heard_for: Duration,
     /// The node that was last said to lead.
     leads: Option<NodeIndex>,
 }
@@ -82,6 +83,7 @@ impl Etcd {
             start,
             events,
             members,
+            heard_for: heard_for(config.patroni.poll_interval),
             leads: None,
         })
     }
@@ -206,7 +208,7 @@ impl Etcd {
             leads.map(|node| Event::Leased {
                 node,
                 seen,
-                until: seen + HEARD_FOR,
+                until: seen + self.heard_for,
             }),
         ];
         for word in words.into_iter().flatten() {

@@ -86,6 +86,11 @@ impl Http {
         }
     }
 
+    /// The longest that an answer may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Asks and reads the whole answer, whatever its status.
     pub(super) async fn get(
         &self,
@@ -288,3 +293,6 @@ pub(super) fn secret_value(text: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,26 +7,32 @@
 //! - `answer` reads the answers; it is pure;
 //! - this file asks: one task a shard lists the members, and one task a member asks it about its lock.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::future::join_all;
 use hyper::header::HeaderValue;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::http::{self, Http, HttpError};
-use crate::config::{Config, HttpUrl, PatroniShard};
+use crate::config::{Config, HttpUrl, PatroniShard, ShardConfig};
 use crate::error::Result;
 use crate::id::{NodeIndex, ShardId};
 use crate::topology::{Event, Settings};
 
 mod answer;
 
-#[cfg(feature = "etcd")]
-pub(super) use answer::HEARD_FOR;
 pub(super) use answer::Member;
 
 use answer::{Claim, Expected, Odd};
+
+/// How long a word on the lock counts, at a pace of questions: not so long that it would hold up the shard
+/// if nothing more is heard.
+pub(super) fn heard_for(interval: Duration) -> Duration {
+    Duration::from_secs(5).max(3 * interval)
+}
 
 /// Members are listed after so many poll intervals: their Patroni asks its store for each list.
 const LIST_EVERY: u32 = 10;
@@ -44,11 +50,21 @@ enum Silence {
     Odd(#[from] Odd),
 }
 
+/// The members of a shard as they are listed now.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) members: Vec<Member>,
+    /// The configured nodes, by position, whose names do not resolve now.
+    pub(super) unresolved: Vec<usize>,
+}
+
 /// What all that asks one shard's Patronis has in common.
 pub(super) struct Patroni {
     shard: ShardId,
     scope: String,
     urls: Vec<HttpUrl>,
+    /// Host and port of the configured nodes.
+    nodes: Vec<(String, u16)>,
     http: Http,
     /// Sent to the configured hosts only.
     login: Option<HeaderValue>,
@@ -63,16 +79,21 @@ pub(super) struct Patroni {
 impl Patroni {
     pub(super) fn new(
         config: &Config,
-        shard: ShardId,
+        shard: &ShardConfig,
         patroni: &PatroniShard,
         pace: watch::Receiver<Duration>,
         start: Instant,
         events: mpsc::Sender<Event>,
     ) -> Result<Self> {
         Ok(Patroni {
-            shard,
+            shard: shard.id,
             scope: patroni.scope.clone(),
             urls: patroni.urls.clone(),
+            nodes: shard
+                .nodes
+                .iter()
+                .map(|node| (node.host.clone(), node.port))
+                .collect(),
             http: Http::new(config, config.patroni.timeout, &patroni.urls)?,
             login: config.patroni.login.as_ref().and_then(http::basic),
             interval: config.patroni.poll_interval,
@@ -84,20 +105,25 @@ impl Patroni {
     }
 
     /// Lists the members, again and again, and hands each list on.
-    pub(super) async fn list(self: Arc<Self>, lists: mpsc::Sender<Vec<Member>>) {
+    pub(super) async fn list(self: Arc<Self>, lists: mpsc::Sender<Listing>) {
         let mut pace = self.pace.clone();
         let mut urls = self.urls.clone();
         let mut complaint = Complaint::default();
         loop {
             let outcome = self.list_once(&mut urls).await;
             complaint.note(self.shard, "its members are not known anew", &outcome);
-            if let Ok(members) = outcome {
+            if let Ok(mut members) = outcome {
                 // The Patronis that were found are asked when those of the configuration are gone.
                 urls.truncate(self.urls.len());
                 let found = members.iter().filter_map(|member| member.api.clone());
                 let found: Vec<_> = found.filter(|url| !urls.contains(url)).collect();
                 urls.extend(found);
-                if lists.send(members).await.is_err() {
+                let unresolved = self.find_aliases(&mut members).await;
+                let listing = Listing {
+                    members,
+                    unresolved,
+                };
+                if lists.send(listing).await.is_err() {
                     return;
                 }
             }
@@ -111,6 +137,33 @@ impl Patroni {
                 },
             }
         }
+    }
+
+    /// Finds members by the addresses of configured names. The positions of the configured nodes whose
+    /// names do not resolve now.
+    async fn find_aliases(&self, members: &mut [Member]) -> Vec<usize> {
+        let resolve = async |host: &str, port: u16| {
+            let found = timeout(self.http.timeout(), tokio::net::lookup_host((host, port))).await;
+            let found = found.ok()?.ok()?;
+            Some(found.collect::<Vec<SocketAddr>>())
+        };
+        let nodes = self.nodes.iter().map(|(host, port)| async {
+            match host.starts_with('/') {
+                true => Some(Vec::new()),
+                false => resolve(host, *port).await,
+            }
+        });
+        let nodes = join_all(nodes).await;
+        for member in members {
+            let addresses = resolve(&member.host, member.port).await.unwrap_or_default();
+            let holds = |node: &Option<Vec<SocketAddr>>| {
+                node.iter().flatten().any(|known| addresses.contains(known))
+            };
+            member.alias = nodes.iter().position(holds);
+        }
+        (0..nodes.len())
+            .filter(|at| nodes.get(*at).is_some_and(Option::is_none))
+            .collect()
     }
 
     /// The members as the first that answers lists them; it is asked first next time.
@@ -181,7 +234,7 @@ impl Patroni {
                     Claim::Held(left) => Event::Leased {
                         node,
                         seen,
-                        until: seen + left,
+                        until: seen + left.min(heard_for(self.interval)),
                     },
                     Claim::Stale | Claim::None => Event::Unleased { node, seen },
                 };

@@ -79,13 +79,26 @@ impl Roster {
         places.filter_map(|(at, place)| Some((place.member.as_deref()?, index(at))))
     }
 
-    pub(super) fn update<'m>(&mut self, members: &'m [Member]) -> Changes<'m> {
+    /// Takes a list. While the name of a configured node does not resolve (`unresolved`), and no member is
+    /// known to be that node, a member that is unknown may be it, and waits.
+    pub(super) fn update<'m>(
+        &mut self,
+        members: &'m [Member],
+        unresolved: &[usize],
+    ) -> Changes<'m> {
         let mut out = Changes::default();
         for place in &mut self.places {
             place.listed = false;
         }
         for member in members {
             let Some(at) = self.find(member) else {
+                let open = |at: &usize| {
+                    let place = self.places.get(*at);
+                    place.is_some_and(|place| place.member.is_none())
+                };
+                if unresolved.iter().any(open) {
+                    continue;
+                }
                 if self.places.len() >= self.configured + FOUND {
                     out.turned_away.push(member);
                     continue;
@@ -127,7 +140,7 @@ impl Roster {
     }
 
     /// The member's place: by its name, else by the address of a configured node that no other member
-    /// took.
+    /// took, as it is written or as it resolves.
     fn find(&self, member: &Member) -> Option<usize> {
         let name = Some(member.name.as_str());
         let by = |test: &dyn Fn(&Place) -> bool| self.places.iter().position(test);
@@ -139,6 +152,13 @@ impl Roster {
                         && place.port == member.port
                         && place.host.eq_ignore_ascii_case(&member.host)
                 })
+            })
+            .or_else(|| {
+                let free = |at: &usize| {
+                    let place = self.places.get(*at);
+                    place.is_some_and(|place| place.member.is_none())
+                };
+                member.alias.filter(free)
             })
     }
 }
@@ -160,6 +180,7 @@ mod tests {
             port: 5432,
             api: None,
             tags: Tags::default(),
+            alias: None,
         }
     }
 
@@ -169,7 +190,7 @@ mod tests {
     }
 
     fn changes(roster: &mut Roster, members: &[Member]) -> String {
-        let out = roster.update(members);
+        let out = roster.update(members, &[]);
         let mut words: Vec<String> = out
             .changes
             .iter()
@@ -224,6 +245,23 @@ mod tests {
             changes(&mut roster, &with("db4")),
             "listed 0, listed 1, listed 2"
         );
+    }
+
+    /// One server under two names would look like two primaries.
+    #[test]
+    fn a_member_at_a_configured_nodes_address_is_that_node() {
+        let mut roster = roster();
+        let mut list = [member("pg-1", "10.0.0.1"), member("pg-2", "10.0.0.2")];
+        let out = roster.update(&list, &[0, 1]);
+        assert!(
+            out.changes.is_empty(),
+            "nothing is known of the configured names"
+        );
+        list[0].alias = Some(0);
+        let out = roster.update(&list, &[1]);
+        assert_eq!(out.changes.len(), 1, "the other one may be s0b");
+        list[1].alias = Some(1);
+        assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
     }
 
     #[test]

@@ -343,8 +343,29 @@ impl LocalPatroni {
     }
 
     /// The configuration as text, with other ports for the nodes: those of proxies before them.
+    ///
+    /// If this crate has the feature `etcd`, it names Patroni and etcd as sources of the topology.
     pub fn config_toml_via(&self, port: impl Fn(&PatroniNode) -> u16) -> String {
-        bank_toml(self.nodes.iter().map(|node| (node, port(node))))
+        let mut text = bank_toml(self.nodes.iter().map(|node| (node, port(node))));
+        if cfg!(feature = "etcd") {
+            for shard in &self.shards {
+                let urls = self.of_shard(*shard);
+                let urls: Vec<_> = urls
+                    .map(|node| format!("\"http://127.0.0.1:{}\"", node.rest_port()))
+                    .collect();
+                let named = format!("[[shard]]\nid = \"{shard}\"\n");
+                let sources = format!(
+                    "{named}[shard.patroni]\nscope = \"{shard}\"\nurls = [{}]\n",
+                    urls.join(", ")
+                );
+                text = text.replace(&named, &sources);
+            }
+            text.push_str(&format!(
+                "\n[etcd]\nendpoints = [\"{}\"]\n",
+                self.etcd_url()
+            ));
+        }
+        text
     }
 
     /// The configuration, whatever this process's environment says.

@@ -9,10 +9,6 @@ use serde_json::Value;
 use crate::config::{HttpUrl, check_host};
 use crate::topology::Tags;
 
-/// A claim that is heard counts for no longer than this, so that it does not hold up the shard for
-/// long if nothing more is heard.
-pub(in crate::monitor) const HEARD_FOR: Duration = Duration::from_secs(5);
-
 /// What Patroni assumes if its configuration does not say.
 pub(super) const TTL: Duration = Duration::from_secs(30);
 
@@ -44,7 +40,7 @@ pub(super) enum Odd {
 /// What a member's Patroni says of its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It holds it, and will for so long.
+    /// It holds it, and will for so long at least, unless it gives it up.
     Held(Duration),
     /// It says so, but has not heard from its store for so long, or its clock jumped.
     Stale,
@@ -62,6 +58,8 @@ pub(crate) struct Member {
     /// Its Patroni's own address.
     pub(crate) api: Option<HttpUrl>,
     pub(crate) tags: Tags,
+    /// The configured node, by position, whose name resolves to an address of this member.
+    pub(crate) alias: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -160,7 +158,7 @@ pub(super) fn claim(
         (false, _) => Claim::None,
         (true, None) => Claim::Stale,
         (true, Some(seen)) => match left(date, seen, ttl) {
-            Some(left) => Claim::Held(left.min(HEARD_FOR)),
+            Some(left) => Claim::Held(left),
             None => Claim::Stale,
         },
     })
@@ -209,6 +207,7 @@ pub(super) fn members(code: u16, body: &[u8], expected: Expected<'_>) -> Result<
             port,
             api,
             tags: tags(&member.tags),
+            alias: None,
         });
     }
     Ok(members)

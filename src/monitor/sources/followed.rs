@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::id::{NodeId, NodeIndex, ShardId};
 #[cfg(feature = "etcd")]
 use crate::monitor::etcd::Etcd;
-use crate::monitor::patroni::{Member, Patroni};
+use crate::monitor::patroni::{Listing, Member, Patroni};
 use crate::monitor::roster::{Change, FOUND, Roster};
 use crate::topology::Event;
 
@@ -29,7 +29,7 @@ const LISTS: usize = 1;
 pub(in crate::monitor) struct Sources {
     shard: ShardId,
     patroni: Option<Arc<Patroni>>,
-    lists: Option<mpsc::Receiver<Vec<Member>>>,
+    lists: Option<mpsc::Receiver<Listing>>,
     roster: Roster,
     /// Names that nodes of the configuration have.
     taken: Vec<NodeId>,
@@ -115,9 +115,7 @@ impl Sources {
             )?;
             sources.spawn(etcd.run());
         }
-        let patroni = Arc::new(Patroni::new(
-            config, shard.id, patroni, pace, start, events,
-        )?);
+        let patroni = Arc::new(Patroni::new(config, shard, patroni, pace, start, events)?);
         let (sender, lists) = mpsc::channel(LISTS);
         sources.spawn(Arc::clone(&patroni).list(sender));
         sources.lists = Some(lists);
@@ -132,7 +130,7 @@ impl Sources {
             None => pending().await,
         };
         match list {
-            Some(members) => self.take(&members),
+            Some(listing) => self.take(&listing),
             None => pending().await,
         }
     }
@@ -143,8 +141,8 @@ impl Sources {
         self.followers.clear();
     }
 
-    fn take(&mut self, members: &[Member]) -> Vec<NodeChange> {
-        let update = self.roster.update(members);
+    fn take(&mut self, listing: &Listing) -> Vec<NodeChange> {
+        let update = self.roster.update(&listing.members, &listing.unresolved);
         for member in &update.turned_away {
             tracing::warn!(
                 shard = %self.shard,
