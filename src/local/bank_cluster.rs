@@ -14,7 +14,7 @@ use crate::ops::install::{Install, InstallOptions};
 use super::cluster::{DATABASE, LocalCluster};
 use super::node::LocalNode;
 use super::replication::{admin_as, db_error};
-use super::secrets::{APP, OWNER, Secrets, write_private};
+use super::secrets::{APP, OWNER, SUPERUSER, Secrets, write_private};
 use super::server::Server;
 
 /// The example bank, in the order in which it is created.
@@ -171,12 +171,34 @@ pub(super) async fn create_bank_on(primary: &impl Server, secrets: &Secrets) -> 
         .await
         .and_then(|row| row.try_get(0))
         .map_err(db_error(primary))?;
-    if exists {
-        return Ok(());
+    if !exists {
+        // One simple query is one transaction: all of it or nothing.
+        let sql = BANK.concat();
+        let created = session.batch_execute(&sql).await;
+        created.map_err(db_error(primary))?;
     }
-    // One simple query is one transaction: all of it or nothing.
-    let sql = BANK.concat();
-    session.batch_execute(&sql).await.map_err(db_error(primary))
+    standbys_have_it(primary, secrets).await
+}
+
+/// Waits until the standbys that stream have replayed what the primary has written: whoever looks at
+/// them next shall find the database. One that hangs is not waited for long.
+async fn standbys_have_it(primary: &impl Server, secrets: &Secrets) -> Result<()> {
+    const BEHIND: &str = "SELECT count(*) FROM pg_stat_replication \
+         WHERE state = 'streaming' AND replay_lsn IS DISTINCT FROM greatest(replay_lsn, $1::text::pg_lsn)";
+    let session = admin_as(primary, secrets, SUPERUSER, DATABASE).await?;
+    let failed = db_error(primary);
+    let written = "SELECT pg_current_wal_lsn()::text";
+    let row = session.query_one(written, &[]).await.map_err(&failed)?;
+    let written: String = row.try_get(0).map_err(&failed)?;
+    for _ in 0..200 {
+        let row = session.query_one(BEHIND, &[&written]).await;
+        let behind: i64 = row.and_then(|row| row.try_get(0)).map_err(&failed)?;
+        if behind == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    Ok(())
 }
 
 /// Where a role's password is kept, alone on one line, for `password_file` in a configuration.
