@@ -23,7 +23,7 @@ mod gauges;
 mod http;
 mod line;
 #[cfg(feature = "patroni")]
-mod patroni;
+pub(crate) mod patroni;
 mod prober;
 #[cfg(feature = "patroni")]
 mod roster;

@@ -58,6 +58,26 @@ pub(super) struct Listing {
     pub(super) unresolved: Vec<usize>,
 }
 
+/// The dynamic configuration of a shard's Patroni, `GET /config`, by the first of its members that
+/// answers; else why none does.
+pub(crate) async fn settings(config: &Config, patroni: &PatroniShard) -> Result<String, String> {
+    let http = Http::new(config, config.patroni.timeout, &patroni.urls)
+        .map_err(|error| error.message().to_owned())?;
+    let login = config.patroni.login.as_ref().and_then(http::basic);
+    let mut reason = "it has no address".to_owned();
+    for url in &patroni.urls {
+        reason = match http.get(url, "/config", login.as_ref()).await {
+            Ok(answer) if answer.status == 200 => {
+                return String::from_utf8(answer.body)
+                    .map_err(|_| format!("{url} does not answer in UTF-8"));
+            }
+            Ok(answer) => format!("{url} answers with status {}", answer.status),
+            Err(error) => format!("{url}: {error}"),
+        };
+    }
+    Err(reason)
+}
+
 /// What all that asks one shard's Patronis has in common.
 pub(super) struct Patroni {
     shard: ShardId,

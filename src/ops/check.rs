@@ -31,7 +31,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, PatroniShard};
 use crate::direct::Credentials;
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardId};
@@ -52,7 +52,8 @@ pub struct CheckOptions {
     pub processes: u32,
     /// How far clocks may differ before that is a finding.
     pub clock_skew: Duration,
-    /// The answers of Patroni's REST API to `GET /config`, by shard.
+    /// Answers of Patroni's REST API to `GET /config`, by shard. A shard's own Patroni is asked if the
+    /// configuration names it, and no answer is given here.
     pub patroni: Vec<(ShardId, String)>,
 }
 
@@ -155,11 +156,40 @@ pub async fn check(config: &Config, options: &CheckOptions) -> Result<Vec<Findin
             nodes: nodes.await,
         }
     }));
+    let mut silent = Vec::new();
+    for shard in &config.shards {
+        let given = patroni.iter().any(|(known, _)| *known == shard.id);
+        if let Some(place) = shard.patroni.as_ref().filter(|_| !given) {
+            match ask_patroni(config, place).await {
+                Ok(answer) => patroni.push((shard.id, answer)),
+                Err(reason) => silent.push((shard.id, reason)),
+            }
+        }
+    }
     let facts = Facts {
         shards: shards.await,
         patroni,
+        silent,
     };
     Ok(judge(config, options, &facts))
+}
+
+/// The settings of a shard's Patroni, from its REST interface.
+#[cfg(feature = "patroni")]
+async fn ask_patroni(
+    config: &Config,
+    place: &PatroniShard,
+) -> std::result::Result<patroni::PatroniConfig, String> {
+    let text = crate::monitor::patroni::settings(config, place).await?;
+    patroni::parse(&text).map_err(|error| error.message().to_owned())
+}
+
+#[cfg(not(feature = "patroni"))]
+async fn ask_patroni(
+    _config: &Config,
+    _place: &PatroniShard,
+) -> std::result::Result<patroni::PatroniConfig, String> {
+    Err("pgshard was built without the feature `patroni`".to_owned())
 }
 
 /// All rules over the facts.

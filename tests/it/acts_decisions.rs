@@ -329,3 +329,45 @@ async fn install_with_password(
         .await
         .unwrap();
 }
+
+/// A fenced primary is written to by nobody, though it answers, and its successor is adopted at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_primary_is_left() {
+    let shard = Watched::start(1).await;
+    let other = fresh(shard.cluster.config()).await;
+    other.ready(PATIENCE).await.unwrap();
+    let shardctl = Shardctl::new(&shard.local);
+    let before = shard.write().await.unwrap();
+    shard.until_replicated(before, "s0b").await;
+    let reign: Uuid = superuser(&shard.local, "s0a")
+        .await
+        .query_one("SELECT reign FROM pgshard.reign", &[])
+        .await
+        .unwrap()
+        .get(0);
+
+    done(&shard.local, &shardctl, &["node", "fence", "s0a"]).await;
+    // The server itself lets nobody in, whoever has not heard of it yet.
+    let session = superuser(&shard.local, "s0a").await;
+    let version = shard.cluster.config().map.version();
+    let enter = format!("SELECT pgshard.enter('n', 'bank', 's0', {version}, '{reign}')");
+    let error = session.batch_execute(&enter).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "PGS02", "{error:?}");
+    for cluster in [&shard.cluster, &other] {
+        until(cluster, "without a primary", |view| {
+            view.primary.is_none() && view.nodes[0].fenced
+        })
+        .await;
+        let reason = cluster.status()[0].reason.clone().unwrap();
+        assert!(reason.contains("node unfence"), "{reason}");
+    }
+    shard.local.promote("s0b").await.unwrap();
+    for cluster in [&shard.cluster, &other] {
+        until_primary(cluster, 1).await;
+    }
+    let after = shard.write().await.unwrap();
+    assert_eq!(shard.customers("s0a").await, [before]);
+    assert!(shard.customers("s0b").await.contains(&after));
+    other.close().await;
+    shard.finish().await;
+}

@@ -98,6 +98,34 @@ async fn until(
     assert!(reached.unwrap(), "{what}: {:#?}", cluster.status());
 }
 
+/// `check` reads Patroni's settings: strict synchronous mode is on, and what is wrong is told.
+async fn checked(config: &Config) {
+    use pgshard::ops::check::{CheckOptions, Finding, check};
+    let ids = async |config: &Config| {
+        let findings = check(config, &CheckOptions::new(config)).await.unwrap();
+        let about = findings.iter().filter(|found| {
+            found.id().starts_with("patroni") || found.evidence.contains("Patroni")
+        });
+        about.map(Finding::id).collect::<Vec<_>>()
+    };
+    let found = ids(config).await;
+    assert!(!found.contains(&"patroni-sync"), "{found:?}");
+    assert!(!found.contains(&"patroni-sync-not-strict"), "{found:?}");
+    assert!(
+        found.contains(&"patroni-watchdog"),
+        "none on loopback: {found:?}"
+    );
+    let mut nowhere = config.clone();
+    for patroni in nowhere
+        .shards
+        .iter_mut()
+        .filter_map(|shard| shard.patroni.as_mut())
+    {
+        patroni.urls = vec![HttpUrl::parse("http://127.0.0.1:1").unwrap()];
+    }
+    assert_eq!(ids(&nowhere).await, ["unread"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switchover_and_crash_are_followed_and_members_come_and_go() {
     if !installed_programs(&["patroni", "etcd"]) {
@@ -118,6 +146,7 @@ async fn switchover_and_crash_are_followed_and_members_come_and_go() {
     })
     .await;
     until(&cluster, "the lock is known", |view| view.nodes[0].leased).await;
+    checked(&config).await;
 
     let load = Load::start(&cluster, Mix::default());
     load.flows("before the switchover").await;

@@ -53,7 +53,7 @@ pub(crate) struct Check {
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     skip: Vec<String>,
 
-    /// The answer of a shard's Patroni to GET /config, in a file.
+    /// The answer of a shard's Patroni to GET /config, in a file, where the topology file names none.
     #[arg(long, value_name = "SHARD=FILE")]
     patroni_config: Vec<String>,
 }

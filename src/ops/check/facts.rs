@@ -11,6 +11,8 @@ pub(super) type Read<T> = Result<T, String>;
 pub(super) struct Facts {
     pub(super) shards: Vec<ShardFacts>,
     pub(super) patroni: Vec<(ShardId, PatroniConfig)>,
+    /// Shards whose Patroni did not answer, and why.
+    pub(super) silent: Vec<(ShardId, String)>,
 }
 
 pub(super) struct ShardFacts {

@@ -4,7 +4,9 @@ use serde::Deserialize;
 
 use super::Findings;
 use super::facts::{Facts, ShardFacts};
-use super::rules::{PATRONI_REWIND, PATRONI_STRICT, PATRONI_SYNC, PATRONI_TTL, PATRONI_WATCHDOG};
+use super::rules::{
+    PATRONI_REWIND, PATRONI_STRICT, PATRONI_SYNC, PATRONI_TTL, PATRONI_WATCHDOG, UNREAD,
+};
 use crate::error::{Error, Result};
 
 /// The answer to `GET /config`; what is not there has Patroni's default.
@@ -55,6 +57,11 @@ pub(super) fn parse(text: &str) -> Result<PatroniConfig> {
 }
 
 pub(super) fn check(facts: &Facts, findings: &mut Findings) {
+    for (shard, reason) in &facts.silent {
+        if let Some(facts) = facts.shards.iter().find(|facts| facts.shard == *shard) {
+            findings.shard(&UNREAD, facts, format!("Patroni's settings: {reason}"));
+        }
+    }
     for (shard, patroni) in &facts.patroni {
         if let Some(facts) = facts.shards.iter().find(|facts| facts.shard == *shard) {
             judge(facts, patroni, findings);

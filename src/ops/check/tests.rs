@@ -114,6 +114,7 @@ fn facts() -> Facts {
             nodes: vec![node("s0a", false), node("s0b", true)],
         }],
         patroni: vec![],
+        silent: vec![],
     }
 }
 
@@ -322,4 +323,7 @@ fn patroni() {
         ["patroni-rewind"]
     );
     assert!(patroni::parse("<html>").is_err());
+    let mut unanswered = facts();
+    unanswered.silent = vec![(ShardId::new("s0").unwrap(), "refused".into())];
+    assert_eq!(ids(&unanswered), ["unread"]);
 }
