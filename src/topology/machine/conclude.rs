@@ -348,24 +348,31 @@ impl Machine {
             ShardState::Steady { primary, epoch } => Some((*primary, *epoch)),
             _ => None,
         };
-        let view = View {
-            nodes: self
-                .nodes
-                .iter()
-                .enumerate()
-                .map(|(at, node)| NodeView {
-                    leased: Some(at) == holder,
-                    ..self.node_view(index(at), node, &state)
-                })
-                .collect(),
-            state,
-            primary,
-            history: self.history.clone(),
-            head: self.head,
-            orders: self.orders.clone(),
+        // Compared part by part: mostly nothing has changed, and nothing need be built.
+        let node_view = |at: usize, node: &Node| NodeView {
+            leased: Some(at) == holder,
+            ..self.node_view(index(at), node, &state)
         };
-        if *self.view != view {
-            self.view = Arc::new(view);
+        let view = &*self.view;
+        let nodes = self.nodes.iter().zip(&view.nodes).enumerate();
+        let same = view.state == state
+            && view.primary == primary
+            && view.head == self.head
+            && view.history == self.history
+            && view.orders == self.orders
+            && view.nodes.len() == self.nodes.len()
+            && { nodes }.all(|(at, (node, seen))| node_view(at, node) == *seen);
+        if !same {
+            let nodes = self.nodes.iter().enumerate();
+            let nodes = nodes.map(|(at, node)| node_view(at, node)).collect();
+            self.view = Arc::new(View {
+                nodes,
+                state,
+                primary,
+                history: self.history.clone(),
+                head: self.head,
+                orders: self.orders.clone(),
+            });
             outcome.publish = Some(self.view.clone());
         }
     }

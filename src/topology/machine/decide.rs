@@ -165,6 +165,15 @@ impl Machine {
         {
             return Verdict::SystemsDiffer;
         }
+        let holder = self.holder(now);
+        // Nearly always there is one, and nobody else claims to be it.
+        let mut writers = self.writers(now, settings);
+        if let (Some((at, facts)), None) = (writers.next(), writers.next())
+            && !self.is_ended(facts)
+            && holder.is_none_or(|holder| holder == at)
+        {
+            return self.with_candidate(at, facts);
+        }
         let mut tops: Vec<(usize, &NodeFacts)> = Vec::new();
         let mut ended: Vec<(usize, &NodeFacts)> = Vec::new();
         for (at, facts) in self.writers(now, settings) {
@@ -174,7 +183,6 @@ impl Machine {
                 tops.push((at, facts));
             }
         }
-        let holder = self.holder(now);
         match tops.as_slice() {
             [] => match (self.without_candidate(&ended), holder) {
                 (Verdict::Nobody, Some(holder)) => Verdict::Promotion(index(holder)),

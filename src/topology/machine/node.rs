@@ -56,6 +56,8 @@ pub(super) struct Node {
     pub(super) was_absent: bool,
     /// Whether an operator had fenced it then.
     pub(super) was_fenced: bool,
+    /// Whether it answers, as people were told.
+    pub(super) told_up: bool,
 }
 
 /// Probes that must fail before a node counts as absent.
@@ -91,6 +93,7 @@ impl Node {
             state: NodeState::Unknown,
             was_absent: false,
             was_fenced: false,
+            told_up: false,
         }
     }
 

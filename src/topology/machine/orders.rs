@@ -172,15 +172,16 @@ impl Machine {
 
     /// What the servers say now; `None` if that is nothing new.
     fn stored_now(&self, now: Duration) -> Option<Orders> {
-        let orders = |facts: &NodeFacts| facts.orders.clone().unwrap_or_default();
+        let none = Orders::default();
         let mut held: Option<Orders> = None;
         for (_, facts) in self.all_writers(now, &self.settings) {
             if self.is_ended(facts) {
                 continue;
             }
+            let orders = facts.orders.as_deref().unwrap_or(&none);
             match &mut held {
-                None => held = Some((*orders(facts)).clone()),
-                Some(held) => held.join(&orders(facts)),
+                None => held = Some(orders.clone()),
+                Some(held) => held.join(orders),
             }
         }
         let newest = self.history.as_ref().map(|history| history.newest().id);

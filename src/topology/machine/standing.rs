@@ -56,6 +56,20 @@ impl Machine {
             node.state = new;
             node.was_absent = absent;
             node.was_fenced = fenced;
+            let silent = matches!(
+                new,
+                NodeState::Down { .. }
+                    | NodeState::Unknown
+                    | NodeState::Starting
+                    | NodeState::Retired
+            );
+            // One that was starting may be gone as well: only an answer tells that it is up.
+            if silent {
+                node.told_up = false;
+            } else if !node.told_up && node.failure.is_none() {
+                node.told_up = true;
+                outcome.emit(TopologyEvent::NodeUp { node: index(at) });
+            }
             if absent || node.is_suspect() || is_refused(&new) {
                 node.good = 0;
                 node.needed = 2;
@@ -67,18 +81,6 @@ impl Machine {
         use std::mem::discriminant;
         if discriminant(&old) == discriminant(&new) {
             return;
-        }
-        let answers = |state: &NodeState| {
-            !matches!(
-                state,
-                NodeState::Down { .. }
-                    | NodeState::Unknown
-                    | NodeState::Starting
-                    | NodeState::Retired
-            )
-        };
-        if !answers(&old) && answers(&new) {
-            outcome.emit(TopologyEvent::NodeUp { node: at });
         }
         let node = self.nodes.get(at.index());
         match new {
