@@ -246,6 +246,12 @@ impl Error {
         self.0.sqlstate
     }
 
+    /// Adds to the message.
+    pub(crate) fn explained(mut self, more: &str) -> Self {
+        self.0.message.push_str(more);
+        self
+    }
+
     /// The message, without shard and node.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -15,7 +15,7 @@ use tokio_postgres::{CancelToken, Client, NoTls};
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::password::{Candidates, Password};
-use super::socket::Socket;
+use super::socket::{Socket, Trust};
 use super::statements::Statements;
 use super::tls::Tls;
 #[cfg(feature = "tls")]
@@ -195,9 +195,11 @@ impl Connector {
         link: &Arc<Link>,
         password: Option<&SecretString>,
     ) -> Result<Opened, OpenError> {
+        let trust = Trust::default();
         let socket = Socket::connect(&address.host, address.port)
             .await
-            .map_err(OpenError::Socket)?;
+            .map_err(OpenError::Socket)?
+            .until(trust.clone());
         let mut config = tokio_postgres::Config::new();
         config
             .user(&self.user)
@@ -222,13 +224,13 @@ impl Connector {
             )),
             Access::Write => config.options(&self.options),
         };
-        match &address.tls {
+        let opened = match &address.tls {
             Tls::Plaintext => {
                 let (client, connection) = config
                     .connect_raw(Watched::new(socket, Arc::clone(link)), NoTls)
                     .await
                     .map_err(OpenError::Postgres)?;
-                Ok((client, link.spawn(connection)))
+                (client, link.spawn(connection))
             }
             #[cfg(feature = "tls")]
             Tls::VerifyFull(files) => {
@@ -240,9 +242,11 @@ impl Connector {
                     .connect_raw(socket, tls)
                     .await
                     .map_err(OpenError::Postgres)?;
-                Ok((client, link.spawn(connection)))
+                (client, link.spawn(connection))
             }
-        }
+        };
+        trust.grant();
+        Ok(opened)
     }
 
     /// Asks the server to cancel what a connection is doing. Nothing else may be asked on it until
@@ -284,7 +288,17 @@ impl Connector {
                 .with_source(error)
             }
             OpenError::Password(error) => error,
-            OpenError::Postgres(error) => Fault::of(error, Phase::Connect).report(link),
+            OpenError::Postgres(error) => {
+                let answered = error.as_db_error().is_some();
+                let error = Fault::of(error, Phase::Connect).report(link);
+                // It broke off, or said what no server says.
+                if error.kind() == ErrorKind::Connection && !answered {
+                    let (host, port) = (&address.host, address.port);
+                    error.explained(&format!(" (is it PostgreSQL that listens at {host}:{port}?)"))
+                } else {
+                    error
+                }
+            }
         };
         self.locate(error.with_label(Label::NOT_SENT).in_phase(Phase::Connect))
     }

@@ -229,7 +229,12 @@ impl Fault {
                 .unwrap_or_default();
             Fault::new(ErrorKind::Auth, format!("{text}{detail}"))
         } else {
-            Fault::new(ErrorKind::Connection, text).label(Label::CONNECTION_LOST)
+            let detail = error
+                .source()
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            Fault::new(ErrorKind::Connection, format!("{text}{detail}"))
+                .label(Label::CONNECTION_LOST)
         };
         fault.broken = true;
         fault

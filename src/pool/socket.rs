@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,20 +21,78 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(19);
 
+/// No server says so much before a session begins. The driver would keep all of it in memory, for
+/// it waits for the end of a message whose length anybody may have invented.
+const GREETING: usize = 1 << 20;
+
 /// A connected socket of either kind.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) struct Socket {
+    stream: Stream,
+    /// Bytes that may still be read before it is trusted; `None` once it is.
+    left: Option<(usize, Trust)>,
+}
+
+#[derive(Debug)]
+enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// Says that the peer has proved to be a PostgreSQL server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trust(Arc<AtomicBool>);
+
+impl Trust {
+    pub(super) fn grant(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_granted(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Socket {
     /// Connects, trying each of the name's addresses in turn. The name is looked up each time. The caller
     /// bounds the time.
     pub(crate) async fn connect(host: &str, port: u16) -> io::Result<Self> {
+        let stream = Stream::connect(host, port).await?;
+        Ok(Socket { stream, left: None })
+    }
+
+    /// Reads a bounded number of bytes until trust is granted.
+    pub(super) fn until(self, trust: Trust) -> Self {
+        Socket {
+            left: Some((GREETING, trust)),
+            ..self
+        }
+    }
+
+    /// Takes note of bytes that were read.
+    fn count(&mut self, read: usize) -> io::Result<()> {
+        let Some((left, trust)) = &mut self.left else {
+            return Ok(());
+        };
+        if trust.is_granted() {
+            self.left = None;
+            return Ok(());
+        }
+        *left = left.checked_sub(read).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer sends and sends and begins no session: it is no PostgreSQL server",
+            )
+        })?;
+        Ok(())
+    }
+}
+
+impl Stream {
+    async fn connect(host: &str, port: u16) -> io::Result<Self> {
         if host.starts_with('/') {
             let path = format!("{host}/.s.PGSQL.{port}");
-            return UnixStream::connect(path).await.map(Socket::Unix);
+            return UnixStream::connect(path).await.map(Stream::Unix);
         }
         let mut last = None;
         for address in tokio::net::lookup_host((host, port)).await? {
@@ -43,7 +103,7 @@ impl Socket {
                     socket.set_tcp_keepalive(&KEEPALIVE)?;
                     #[cfg(target_os = "linux")]
                     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-                    return Ok(Socket::Tcp(stream));
+                    return Ok(Stream::Tcp(stream));
                 }
                 Err(error) => last = Some(error),
             }
@@ -60,9 +120,15 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        let socket = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut socket.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        match socket.count(buf.filled().len().saturating_sub(before)) {
+            Ok(()) => read,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }
@@ -73,23 +139,23 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
