@@ -37,6 +37,8 @@ pub(crate) use self::core::Core;
 pub use batch::Batch;
 pub use cluster::Cluster;
 pub use commit::{CommitOutcome, PendingCommit};
+#[cfg(feature = "fuzzing")]
+pub(crate) use control::refuse as refuse_control;
 pub use idempotent::IdempotentWrite;
 pub use ledger::IdempotencyKey;
 pub use read::Read;

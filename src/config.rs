@@ -51,6 +51,8 @@ pub use model::{
     ShardedTable, TableName, Timeouts, TlsConfig, TlsMode,
 };
 pub use password::{Login, PasswordError, PasswordProvider, PasswordSource};
+#[cfg(feature = "fuzzing")]
+pub(crate) use pgpass::Pgpass;
 pub use problem::{Place, Problem, Severity};
 pub use secret::password_file;
 pub use settings::{Origin, Setting};

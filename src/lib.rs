@@ -62,6 +62,9 @@ mod direct;
 pub mod error;
 pub mod fanout;
 pub mod fdw;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 #[cfg(feature = "local")]
 pub mod local;
@@ -109,6 +112,7 @@ mod chapters {
         Observability "../docs/observability.md"
         Operators "../docs/operators.md"
         Performance "../docs/performance.md"
+        Proof "../docs/proof.md"
         Quickstart "../docs/quickstart.md"
         Reads "../docs/reads.md"
         Reporting "../docs/reporting.md"

@@ -8,7 +8,7 @@ use crate::sql::Words;
 /// The statements of a closure go by the extended protocol, which takes one statement at a time, so
 /// that the first word decides. (A procedure that commits fails in a transaction block by itself.)
 /// `ROLLBACK TO` a savepoint, `SAVEPOINT` and `RELEASE` stay inside and are allowed.
-pub(super) fn refuse(sql: &str) -> Result<()> {
+pub(crate) fn refuse(sql: &str) -> Result<()> {
     let mut words = Words::of(sql);
     let Some(first) = words.next() else {
         return Ok(());

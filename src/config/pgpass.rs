@@ -13,7 +13,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// The lines of a password file.
 #[derive(Default)]
-pub(super) struct Pgpass {
+pub(crate) struct Pgpass {
     lines: Vec<Line>,
 }
 
@@ -44,14 +44,14 @@ impl Pgpass {
         Ok(Pgpass::parse(&text))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         Pgpass {
             lines: text.lines().filter_map(line).collect(),
         }
     }
 
     /// The password of the first line that fits.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         host: &str,
         port: u16,

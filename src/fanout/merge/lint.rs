@@ -13,15 +13,21 @@ impl Merge {
     pub(crate) fn lint(&self, sql: &str) -> Result<()> {
         let aggregate = matches!(self.kind, Kind::Aggregate(_));
         let words = words(sql);
-        // The open parentheses: their depth, and whether a query of its own is in them.
+        // The open parentheses: their depth, and whether a query of its own is in them; and how many
+        // of these there are. Each is looked at twice, however deep they are nested.
         let mut open: Vec<(usize, bool)> = Vec::new();
+        let mut queries = 0_usize;
         for (i, word) in words.iter().enumerate() {
             let next = words.get(i + 1);
-            open.retain(|(depth, _)| *depth < word.depth);
-            if word.text == "(" {
-                open.push((word.depth, next.is_some_and(starts_a_query)));
+            while let Some((_, query)) = open.pop_if(|(depth, _)| *depth >= word.depth) {
+                queries -= usize::from(query);
             }
-            let outermost = !open.iter().any(|(_, query)| *query);
+            if word.text == "(" {
+                let query = next.is_some_and(starts_a_query);
+                queries += usize::from(query);
+                open.push((word.depth, query));
+            }
+            let outermost = queries == 0;
             let called = next.is_some_and(|next| next.text == "(");
             let why = match word.text.as_str() {
                 "offset" if word.depth == 0 => {
