@@ -135,6 +135,11 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Between two events; now and then the clock jumps, as after a machine was suspended.
+fn pauses() -> impl Strategy<Value = u64> {
+    prop_oneof![30 => 0..900u64, 1 => 60_000..100_000_000u64]
+}
+
 fn acts() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..NODES).prop_map(|node| OperatorAct::NamePrimary(NodeIndex(node))),
@@ -386,7 +391,7 @@ proptest! {
     #[test]
     fn no_rival_of_what_is_lent(
         strict in any::<bool>(),
-        steps in prop::collection::vec((steps(), 0..900u64), 1..80),
+        steps in prop::collection::vec((steps(), pauses()), 1..80),
     ) {
         let mut world = World::new(strict);
         let mut generations = vec![1; usize::from(NODES)];
@@ -424,7 +429,7 @@ proptest! {
     /// foreign or diverged node is never lent.
     #[test]
     fn operators_cannot_make_it_lend_nonsense(
-        steps in prop::collection::vec((prop_oneof![6 => steps(), 1 => acts()], 0..900u64), 1..80),
+        steps in prop::collection::vec((prop_oneof![6 => steps(), 1 => acts()], pauses()), 1..80),
     ) {
         let mut world = World::new(true);
         let mut generations = vec![1; usize::from(NODES)];
@@ -445,7 +450,7 @@ proptest! {
     /// A hint of an old generation changes nothing that time alone would not change.
     #[test]
     fn old_hints_are_ignored(
-        steps in prop::collection::vec((steps(), 0..900u64), 1..40),
+        steps in prop::collection::vec((steps(), pauses()), 1..40),
         node in 0..NODES,
         hint in hints(),
     ) {
@@ -464,11 +469,73 @@ proptest! {
         prop_assert_eq!(world.machine.view(), other.view());
     }
 
+    /// An answer that was overtaken changes nothing that time alone would not change: delayed,
+    /// reordered or told twice.
+    #[test]
+    fn overtaken_answers_are_ignored(
+        steps in prop::collection::vec((steps(), pauses()), 1..40),
+        node in 0..NODES,
+        late in prop_oneof![
+            (any::<bool>(), 1..=5u128, any::<bool>(), 0x1000..0x9000u64)
+                .prop_map(|(writable, newest, promoted, lsn)| Ok((writable, newest, promoted, lsn))),
+            kinds().prop_map(Err),
+        ],
+        behind in 1..100_000_000u64,
+    ) {
+        let mut world = World::new(false);
+        for (step, pause) in &steps {
+            world.now += Duration::from_millis(*pause);
+            world.play(step);
+        }
+        // Something newer was heard of the node.
+        world.now += Duration::from_millis(1);
+        world.play(&Step::Fail(node, FailureKind::Timeout));
+        let asked_at = world.now.saturating_sub(Duration::from_nanos(behind));
+        let node = NodeIndex(node);
+        let late = match late {
+            Ok((writable, newest, promoted, lsn)) => Event::Answered {
+                node,
+                asked_at,
+                facts: facts(writable, history(newest), promoted, 1, lsn),
+            },
+            Err(kind) => Event::Failed { node, asked_at, failure: ProbeFailure::new(kind, "") },
+        };
+        let mut other = world.machine.clone();
+        let with = world.machine.step(late, world.now);
+        prop_assert_eq!(with, other.step(Event::Tick, world.now));
+        prop_assert_eq!(world.machine.view(), other.view());
+    }
+
+    /// A clock that goes back stands still.
+    #[test]
+    fn a_clock_that_goes_back_stands_still(
+        steps in prop::collection::vec((steps(), pauses()), 1..40),
+        back in 1..100_000_000u64,
+        node in 0..NODES,
+    ) {
+        let mut world = World::new(false);
+        for (step, pause) in &steps {
+            world.now += Duration::from_millis(*pause);
+            world.play(step);
+        }
+        world.play(&Step::Tick);
+        let event = Event::Answered {
+            node: NodeIndex(node),
+            asked_at: world.now,
+            facts: facts(true, history(1), false, 1, 0x9000),
+        };
+        let mut other = world.machine.clone();
+        let earlier = world.now.saturating_sub(Duration::from_millis(back));
+        let with = world.machine.step(event.clone(), earlier);
+        prop_assert_eq!(with, other.step(event, world.now));
+        prop_assert_eq!(world.machine.view(), other.view());
+    }
+
     /// Whatever happened: once one eligible node answers as writable and all others as standbys,
     /// the shard is steady within a few steps.
     #[test]
     fn it_gets_somewhere(
-        steps in prop::collection::vec((steps(), 0..900u64), 0..60),
+        steps in prop::collection::vec((steps(), pauses()), 0..60),
         primary in 0..NODES,
         promoted in any::<bool>(),
     ) {
