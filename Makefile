@@ -1,20 +1,22 @@
 # `make help` says what there is. Everything works in a fresh clone, as root or as a user.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test deps fmt lint doc deny doctest it-system it-18 examples bench
+.PHONY: help demo test deps fmt lint doc deny doctest it-system it-18 examples bench soak fuzz
 
 # Tests with such names run real stacks from packages, on the PostgreSQL of this machine only.
 STACKS := patroni|pgbouncer|pgpool|haproxy
+# And these are long, or have no server: once is enough.
+ONCE := $(STACKS)|soak|faults_split|faults_exhausted|faults_impostor|topology_|fuzz_smoke
 
 # nextest bounds each test's time; without it the tests still run.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
 TESTS := cargo nextest run --all-features
-SERVER_TESTS := cargo nextest run --all-features --test it -E 'not test(/$(STACKS)/)'
+SERVER_TESTS := cargo nextest run --all-features --test it -E 'not test(/$(ONCE)/)'
 else
 TESTS := cargo test --all-features --lib --bins --tests -- --test-threads=3
 SERVER_TESTS := cargo test --all-features --test it -- --test-threads=3 \
-	$(foreach stack,$(subst |, ,$(STACKS)),--skip $(stack))
+	$(foreach name,$(subst |, ,$(ONCE)),--skip $(name))
 endif
 
 help: ## this text
@@ -61,3 +63,11 @@ examples: deps ## run every example
 
 bench: deps ## benchmarks
 	cargo bench --all-features
+
+soak: export SEED := $(SEED)
+soak: export MINUTES := $(if $(MINUTES),$(MINUTES),10)
+soak: deps ## random faults under a checked load: SEED=… MINUTES=…
+	cargo test --all-features --test it soak::random_faults -- --exact --nocapture
+
+fuzz: ## fuzz one target for a minute: TARGET=config; needs cargo-fuzz and a nightly toolchain
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=60

@@ -73,7 +73,8 @@ pub(super) fn explain(
             format!(
                 "{} are writable at the same time: writes are refused until one of them is stopped: \
                  stop the one that lacks acknowledged writes and rejoin it, or say which is right: \
-                 `shardctl shard name-primary`",
+                 `shardctl shard name-primary`; if they are one server under two names, take one \
+                 name out of the configuration",
                 names.join(" and ")
             )
         }

@@ -8,6 +8,8 @@ pub(crate) mod cli;
 pub(crate) mod failover;
 mod faults;
 pub(crate) mod history;
+pub(crate) mod impostor;
+pub(crate) mod small_disk;
 mod stacks;
 pub(crate) mod stage;
 

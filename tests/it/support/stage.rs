@@ -115,17 +115,22 @@ impl Stage {
     /// Closes the client, checks that nothing is left of it, and compares the history with the nodes
     /// that count.
     pub(crate) async fn finish(self, histories: &[History], primaries: &[&str]) -> Verdict {
+        let local = self.close().await;
+        let verdict = history::verify(&local, histories, primaries).await;
+        println!("{verdict}");
+        local.shutdown().await.expect("an end");
+        verdict
+    }
+
+    /// Closes the client and checks that nothing is left of it.
+    pub(crate) async fn close(self) -> LocalCluster {
         self.cluster.close().await;
         // The proxies' own tasks came after the count.
         drop(self.proxies);
         self.tasks
             .assert_none_left(&self.local, Duration::from_secs(20))
             .await;
-        drop(self.cluster);
-        let verdict = history::verify(&self.local, histories, primaries).await;
-        println!("{verdict}");
-        self.local.shutdown().await.expect("an end");
-        verdict
+        self.local
     }
 }
 
