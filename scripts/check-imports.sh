@@ -23,7 +23,7 @@ function rank(path) {
     if (path ~ /^(client|direct)(\/|$)/) return 5
     if (path ~ /^(fanout|fdw|ops)(\/|$)/) return 6
     if (path ~ /^(load|reshard)(\/|$)/) return 6
-    if (path ~ /^local(\/|$)/) return 7
+    if (path ~ /^(local|fuzzing)(\/|$)/) return 7
     return -1
 }
 function pure(path) { return rank(path) <= 1 && path !~ /^random/ }

@@ -294,7 +294,9 @@ impl Connector {
                 // It broke off, or said what no server says.
                 if error.kind() == ErrorKind::Connection && !answered {
                     let (host, port) = (&address.host, address.port);
-                    error.explained(&format!(" (is it PostgreSQL that listens at {host}:{port}?)"))
+                    error.explained(&format!(
+                        " (is it PostgreSQL that listens at {host}:{port}?)"
+                    ))
                 } else {
                     error
                 }
