@@ -47,7 +47,7 @@ pub use environment::Environment;
 pub use load::{Checked, Loader};
 pub use model::{
     ChannelBinding, Config, EtcdSettings, FailoverSettings, GuardMode, HedgeAfter, HttpLogin,
-    NodeConfig, PatroniSettings, PatroniShard, PoolSettings, ReadSettings, ShardConfig,
+    NodeConfig, PatroniSettings, PatroniShard, PoolSettings, Proxy, ReadSettings, ShardConfig,
     ShardedTable, TableName, Timeouts, TlsConfig, TlsMode,
 };
 pub use password::{Login, PasswordError, PasswordProvider, PasswordSource};

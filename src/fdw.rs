@@ -113,6 +113,7 @@ impl Reporting {
                 .map_err(|error| Error::config(error.to_string()).with_source(error))?,
             host: self.host.clone(),
             port: self.port,
+            proxy: None,
         };
         Session::to_server(&settings, &node, &self.role).await
     }

@@ -113,6 +113,7 @@ mod chapters {
         Operators "../docs/operators.md"
         Performance "../docs/performance.md"
         Proof "../docs/proof.md"
+        Proxies "../docs/proxies.md"
         Quickstart "../docs/quickstart.md"
         Reads "../docs/reads.md"
         Reporting "../docs/reporting.md"

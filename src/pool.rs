@@ -8,6 +8,7 @@
 //! - `node` is the pair of pools of one node, for reading and for writing, with its generation;
 //! - `lease` is a connection lent to one caller, safe to drop at any moment; `traces` tells after
 //!   which statements its session has to be reset;
+//! - `proxied` runs statements through PgBouncer or Pgpool-II (`pins`, `session_state`, `named`);
 //! - `rows` reads a statement's rows as they come;
 //! - `fault` turns the driver's errors into this crate's.
 //!
@@ -19,12 +20,17 @@ mod fault;
 mod full;
 mod identity;
 mod lease;
+mod lingering;
 mod link;
 mod manager;
+mod named;
 mod node;
 mod password;
+mod pins;
+mod proxied;
 mod report;
 mod rows;
+mod session_state;
 mod socket;
 mod statements;
 mod tls;
@@ -41,6 +47,7 @@ pub(crate) use identity::stale_map;
 pub(crate) use lease::{FirstRow, Stamp};
 pub(crate) use link::Connection;
 pub(crate) use node::NodePool;
+pub(crate) use proxied::for_proxy;
 pub(crate) use report::{Report, ReportSender};
 pub(crate) use rows::OpenRows;
 #[cfg(feature = "patroni")]

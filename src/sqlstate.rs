@@ -48,6 +48,37 @@ impl SqlState {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// Whether a proxy may have made the code up: connections, operators, the system and internal
+    /// errors. What a statement or a constraint is refused for, only a server knows.
+    pub fn may_be_a_proxys(self) -> bool {
+        matches!(
+            &self.0,
+            [b'0', b'8', ..] | [b'5', b'3' | b'7' | b'8', ..] | [b'X', b'X', ..] | b"00000"
+        )
+    }
+
+    /// What an error means that a proxy reports itself, which has no code but 08P01 for most: told
+    /// apart by PgBouncer's texts, which are never translated. `None` if the code says it.
+    pub fn meaning_of_proxy(self, text: &str) -> Option<Meaning> {
+        if &self.0 != b"08P01" {
+            return None;
+        }
+        const TEXTS: [(&str, Meaning); 9] = [
+            // Waited too long for a server: all are lent, or the pool is paused, or none is up.
+            ("query_wait_timeout", Meaning::ProxyBusy),
+            ("no more connections allowed", Meaning::ProxyBusy),
+            ("client_login_timeout", Meaning::ProxyBusy),
+            ("idle transaction timeout", Meaning::Terminated),
+            ("no such database", Meaning::NoDatabase),
+            ("no such user", Meaning::Auth),
+            ("authentication failed", Meaning::Auth),
+            ("not allowed", Meaning::Auth),
+            ("shutting down", Meaning::Terminated),
+        ];
+        let found = TEXTS.iter().find(|(part, _)| text.contains(part));
+        found.map(|(_, meaning)| *meaning)
+    }
+
     /// What the code means, wherever it appears.
     pub fn meaning(self) -> Meaning {
         match &self.0 {
@@ -107,6 +138,8 @@ pub enum Meaning {
     Starting,
     /// `max_connections` is reached. Never a fact about the topology.
     TooManyConnections,
+    /// A proxy has no server to lend. Never a fact about the topology.
+    ProxyBusy,
     /// The statement was cancelled, by `statement_timeout` or by request.
     Cancelled,
     /// An earlier statement of this transaction failed.
@@ -158,6 +191,15 @@ mod tests {
         assert_eq!(meaning("28P01"), Meaning::Auth);
         assert_eq!(meaning("08P01"), Meaning::Connection);
         assert_eq!(meaning("23505"), Meaning::Other);
+        let proxys = |text| SqlState::new("08P01").unwrap().meaning_of_proxy(text);
+        assert_eq!(proxys("query_wait_timeout"), Some(Meaning::ProxyBusy));
+        assert_eq!(
+            proxys("server login has been failing, try again later"),
+            None
+        );
+        assert_eq!(proxys("no such database: x"), Some(Meaning::NoDatabase));
+        assert!(SqlState::new("08P01").unwrap().may_be_a_proxys());
+        assert!(!SqlState::new("23505").unwrap().may_be_a_proxys());
         assert_eq!(SqlState::new("4000"), None);
         assert_eq!(SqlState::new("4000é"), None);
     }

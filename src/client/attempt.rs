@@ -16,7 +16,7 @@ use super::tx::{Nonce, Shared};
 use super::write::Write;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{Epoch, Lsn};
-use crate::pool::{Access, Lane, Lease};
+use crate::pool::{Access, Lane, Lease, for_proxy};
 
 /// What the attempts of one transaction have in common.
 pub(super) struct Attempt<'a> {
@@ -71,6 +71,7 @@ impl<'a> Attempt<'a> {
             cluster.config.map.version(),
             epoch.reign,
         );
+        sql.push_str(&lease.enter_through_proxy(epoch));
         if let Some(ledger) = ledger {
             sql.push_str("; ");
             sql.push_str(&ledger.enter_sql());
@@ -81,13 +82,20 @@ impl<'a> Attempt<'a> {
         ));
         let asked = Instant::now();
         lease.link().set_in_transaction(true);
-        let answers = match lease.simple(&sql, Phase::Begin, deadline).await {
+        let answers = match lease
+            .simple(&for_proxy(lease.proxy(), &sql), Phase::Begin, deadline)
+            .await
+        {
             Ok(answers) => answers,
             Err(error) => {
                 roll_back(&lease).await;
                 return Err(error);
             }
         };
+        if let Err(error) = lease.entered_through_proxy(&answers) {
+            roll_back(&lease).await;
+            return Err(error);
+        }
         shard.proved(&lease, epoch, asked);
         let earlier = match ledger {
             Some(_) => match two_columns(&answers) {

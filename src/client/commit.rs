@@ -13,6 +13,7 @@ use super::tx::Shared;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::Lsn;
 use crate::sql::literal;
+use crate::sqlstate::SqlState;
 
 /// What became of a COMMIT, as far as its answer tells.
 #[derive(Debug)]
@@ -255,9 +256,10 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
         _ if committed => Outcome::Committed { lsn },
         Ok(()) => Outcome::Unknown(unknown(transaction, "COMMIT was not answered")),
         Err(error) => {
-            let refused = error
-                .as_db_error()
-                .is_some_and(|answer| answer.severity_is_error());
+            let refused = error.as_db_error().is_some_and(|answer| {
+                let proxied = lease.proxy().is_some();
+                answer.severity_is_error() && !(proxied && may_be_the_proxys(answer))
+            });
             let error = lease.fault(error, Phase::Commit);
             if refused {
                 Outcome::Aborted(error)
@@ -272,6 +274,12 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
             }
         }
     }
+}
+
+/// Whether an error may be a proxy's own, which says nothing of what its server did.
+fn may_be_the_proxys(answer: &tokio_postgres::error::DbError) -> bool {
+    answer.parsed_severity().is_none()
+        || SqlState::new(answer.code().code()).is_none_or(SqlState::may_be_a_proxys)
 }
 
 trait Severity {

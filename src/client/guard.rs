@@ -70,7 +70,7 @@ impl Scope {
     }
 
     /// The statement that sets the key, to be put behind BEGIN: empty without a guard.
-    pub(super) fn enter(self) -> String {
+    pub(crate) fn enter(self) -> String {
         match self.is_guarded() {
             true => format!("; SET LOCAL pgshard.key = '{self}'"),
             false => String::new(),
@@ -79,7 +79,7 @@ impl Scope {
 
     /// The statement that checks that it still is the same, to be put before COMMIT: empty where
     /// nobody knows whether the server can tell.
-    pub(super) fn leave(self) -> String {
+    pub(crate) fn leave(self) -> String {
         match self.is_guarded() && self.required {
             true => format!("; SELECT pgshard.guard_leave('{self}')"),
             false => String::new(),

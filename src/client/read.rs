@@ -227,12 +227,20 @@ impl<'a> Read<'a> {
     ) -> Result<A> {
         let outcome = match self.lease_until(choice, now, deadline).await {
             Ok(lease) => {
-                let lease = if choice.chosen.is_some() {
+                let proxied = lease.proxy().is_some();
+                let mut lease = if choice.chosen.is_some() && !proxied {
                     lease.draining()
                 } else {
                     lease
                 };
-                let answer = if self.scope.is_guarded() {
+                let answer = if self.scope.is_guarded() && proxied {
+                    // Its transaction is begun with the checks of the server.
+                    self.scope
+                        .refuse(sql)
+                        .map_err(|error| lease.locate(error))?;
+                    lease.guarded(self.scope.enter(), self.scope.leave());
+                    A::of(&lease, sql, params, deadline).await
+                } else if self.scope.is_guarded() {
                     Box::pin(guard::ask(self.scope, &lease, sql, params, deadline)).await
                 } else {
                     A::of(&lease, sql, params, deadline).await
@@ -281,8 +289,11 @@ impl<'a> Read<'a> {
     /// As [`query`](Self::query).
     pub async fn lease(self) -> Result<Lease> {
         let now = Instant::now();
-        self.lease_until(Choice::default(), now, deadline::after(now, self.within))
-            .await
+        let lease = self
+            .lease_until(Choice::default(), now, deadline::after(now, self.within))
+            .await?;
+        lease.refuse_raw()?;
+        Ok(lease)
     }
 
     pub(crate) async fn lease_until(
@@ -323,8 +334,9 @@ impl<'a> Read<'a> {
             ..self.wish
         };
         if self.may_use_replica() && topology::holds(&shard.view(), floor) {
-            let lease = shard.lease_read(unproven, choice, now, deadline).await?;
+            let mut lease = shard.lease_read(unproven, choice, now, deadline).await?;
             if lease.epoch().is_none() && self.replays(&lease, floor, deadline).await? {
+                lease.require(floor);
                 return Ok(lease);
             }
         }
@@ -335,7 +347,7 @@ impl<'a> Read<'a> {
                 ..self.wish
             },
         };
-        let lease = shard.lease_read(proven, choice, now, deadline).await?;
+        let mut lease = shard.lease_read(proven, choice, now, deadline).await?;
         if lease.epoch().is_some() && !self.is_written(&lease, floor, deadline).await? {
             return Err(lease.locate(Error::refused(
                 "the primary's log ends before the token's position, so that the write may be lost, \
@@ -343,6 +355,7 @@ impl<'a> Read<'a> {
                  without the token",
             )));
         }
+        lease.require(floor);
         Ok(lease)
     }
 

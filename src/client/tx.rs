@@ -269,6 +269,7 @@ impl Tx {
     /// If the transaction has ended.
     pub fn raw(&self) -> Result<&tokio_postgres::Client> {
         self.shared.usable()?;
+        self.shared.lease.refuse_raw()?;
         Ok(self.shared.lease.raw())
     }
 

@@ -111,6 +111,20 @@ pub struct NodeConfig {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// What answers there in front of the server. `None`: the server itself.
+    pub proxy: Option<Proxy>,
+}
+
+/// A program that lends its clients a server for one transaction at a time. Nothing that a session
+/// keeps is relied on behind one, and every transaction checks which server it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Proxy {
+    /// PgBouncer with `pool_mode = transaction`.
+    PgBouncer,
+    /// Pgpool-II in streaming replication mode. It is one node, whatever is behind it, and only
+    /// the primary is used through it.
+    Pgpool,
 }
 
 /// How connections are encrypted.

@@ -10,7 +10,7 @@ use crate::id::{NodeId, ShardId};
 
 use super::scalar::BucketRange;
 use super::text::{Section, Text};
-use super::{NodeConfig, PatroniShard, ShardConfig, sources};
+use super::{NodeConfig, PatroniShard, Proxy, ShardConfig, sources};
 
 const DEFAULT_PORT: u16 = 5432;
 const MOST_SHARDS: usize = 4096;
@@ -30,6 +30,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) host: Spanned<String>,
     pub(super) port: u16,
+    pub(super) proxy: Option<Proxy>,
 }
 
 impl Shard {
@@ -50,6 +51,7 @@ impl Shard {
                     id: node.id,
                     host: node.host.get_ref().clone(),
                     port: node.port,
+                    proxy: node.proxy,
                 })
                 .collect(),
         })
@@ -121,15 +123,37 @@ fn shard(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Shard {
             format!("a shard has at most {MOST_NODES}; name those that clients may use"),
         );
     }
+    let nodes: Vec<Node> = nodes
+        .into_iter()
+        .filter_map(|section| node(text, section, seen))
+        .collect();
+    if nodes.len() > 1
+        && let Some(pool) = nodes.iter().find(|node| node.proxy == Some(Proxy::Pgpool))
+    {
+        text.error(
+            pool.host.span(),
+            format!("{} is a Pgpool-II, and the shard has other nodes", pool.id),
+            "Pgpool-II stands for all servers of a shard, which would then be counted twice: make it \
+             the shard's only node, or name the servers instead",
+        );
+    }
+    let patroni = sources::shard(text, &section);
+    if patroni.is_some()
+        && let Some(proxied) = nodes.iter().find(|node| node.proxy.is_some())
+    {
+        text.error(
+            proxied.host.span(),
+            format!("{} is behind a proxy, and the shard has a [shard.patroni]", proxied.id),
+            "Patroni tells the addresses of the servers themselves, which would replace the proxy's: \
+             remove one of the two",
+        );
+    }
     let shard = Shard {
         id: id.map(Spanned::into_inner),
         span: section.span(),
         buckets: section.list("buckets"),
-        patroni: sources::shard(text, &section),
-        nodes: nodes
-            .into_iter()
-            .filter_map(|section| node(text, section, seen))
-            .collect(),
+        patroni,
+        nodes,
     };
     section.finish();
     shard
@@ -151,6 +175,7 @@ fn node(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Option<Node> 
     let id = section.require::<NodeId>("id", "name the node, such as id = \"s0a\"");
     let host = section.require::<String>("host", "name the server, such as host = \"10.0.0.1\"");
     let port = section.take::<u16>("port");
+    let proxy = section.take::<Proxy>("proxy").map(Spanned::into_inner);
     // Where it is wrong, nothing is known of the address.
     let misread = port.is_none() && section.has("port");
     section.finish();
@@ -191,7 +216,12 @@ fn node(text: &Text<'_>, section: Section<'_>, seen: &mut Seen) -> Option<Node> 
             "a server is one node of one shard; correct the host or the port",
         );
     }
-    Some(Node { id, host, port })
+    Some(Node {
+        id,
+        host,
+        port,
+        proxy,
+    })
 }
 
 fn check_host(text: &Text<'_>, host: &Spanned<String>) {

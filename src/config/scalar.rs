@@ -10,7 +10,7 @@ use crate::routing::{KeyType, Negative};
 
 use super::duration;
 use super::problem::nearest;
-use super::{ChannelBinding, GuardMode, HedgeAfter, TlsMode};
+use super::{ChannelBinding, GuardMode, HedgeAfter, Proxy, TlsMode};
 
 /// A value of the configuration. The errors are advice: what to write.
 pub(super) trait Scalar: Sized {
@@ -277,6 +277,10 @@ choice!(GuardMode, "a mode of the guard", "\"require\"", [
     "off" => GuardMode::Off,
     "send" => GuardMode::Send,
     "require" => GuardMode::Require,
+]);
+choice!(Proxy, "a proxy", "\"pgbouncer\"", [
+    "pgbouncer" => Proxy::PgBouncer,
+    "pgpool" => Proxy::Pgpool,
 ]);
 choice!(HashName, "a hash function", "\"pg\"", [
     "pg" => HashName::Pg,

@@ -86,6 +86,12 @@ impl Session {
         role: &Credentials,
         place: Place,
     ) -> Result<Session> {
+        if node.proxy.is_some() {
+            return Err(place.name(Error::refused(
+                "the node is behind a proxy, and operators' statements need a session of their own: \
+                 use a topology file that names the servers themselves",
+            )));
+        }
         let mut config = config.clone();
         // The application's passwords are its own role's only.
         if role.user != config.user || role.password.is_some() {

@@ -115,9 +115,9 @@ impl Source<'_> {
         let waited = started.elapsed();
         let kind = match first {
             Ok((rows, chunk)) => {
-                let columns = rows.columns().iter().map(|column| Column {
-                    name: column.name().to_owned(),
-                    ty: column.type_().clone(),
+                let columns = rows.columns().iter().map(|(name, ty)| Column {
+                    name: name.clone(),
+                    ty: ty.clone(),
                 });
                 let opened = EventKind::Opened(rows.lease().node(), columns.collect(), chunk);
                 let room = room.filter(|_| !self.room_for_first);
@@ -156,7 +156,9 @@ impl Source<'_> {
         let now = Instant::now();
         let mut lease = self.read.lease_until(choice, now, deadline).await?;
         let scope = self.read.scope();
-        if scope.is_guarded() {
+        if scope.is_guarded() && lease.proxy().is_some() {
+            lease.guarded(scope.enter(), scope.leave());
+        } else if scope.is_guarded() {
             lease.begin_read(&scope.begin_read(), deadline).await?;
         }
         let mut rows = lease.open(self.sql, self.params, deadline).await?;

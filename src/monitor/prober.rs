@@ -14,7 +14,7 @@ use super::stored::{StoredOrders, reign};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use crate::observe;
-use crate::pool::{Access, Connection, Dialer, Fault, NodePool};
+use crate::pool::{Access, Connection, Dialer, Fault, NodePool, for_proxy};
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::{
     Event, FailureKind, Identity, NodeFacts, Orders, ProbeFailure, ReignHistory,
@@ -179,6 +179,10 @@ impl Prober {
         };
         let asked = Instant::now();
         let outcome = match timeout(self.deadline, async {
+            if let Some(proxy) = held.link.proxy {
+                let probe = for_proxy(Some(proxy), PROBE);
+                return held.client.query_typed(&probe, &[]).await;
+            }
             let statement = held.client.prepare_cached(PROBE).await?;
             held.client.query(&statement, &[]).await
         })
@@ -242,8 +246,9 @@ impl Prober {
         let sql = format!(
             "BEGIN; SET LOCAL synchronous_commit = local; \
              INSERT INTO pgshard.reign (reign, parent, timeline, start_lsn) \
-             VALUES ('{}', '{parent}', ('x' || pg_catalog.left(pg_catalog.pg_walfile_name( \
-             pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int4, '{start}') \
+             SELECT '{}'::uuid, p.reign, ('x' || pg_catalog.left(pg_catalog.pg_walfile_name( \
+             pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int4, \
+             '{start}'::pg_catalog.pg_lsn FROM pgshard.reign p WHERE p.reign = '{parent}' \
              ON CONFLICT (parent) DO NOTHING; COMMIT",
             ReignId(Uuid::new_v4())
         );
@@ -269,6 +274,8 @@ impl Prober {
 /// What an error of a probe proves about its node.
 fn failure(error: &Error) -> ProbeFailure {
     let kind = match error.sqlstate().map(SqlState::meaning) {
+        // A proxy had no server to lend, which it says by a code that means much else.
+        _ if error.kind() == ErrorKind::Overloaded => FailureKind::TooManyConnections,
         Some(Meaning::Starting) => FailureKind::Starting,
         Some(Meaning::TooManyConnections) => FailureKind::TooManyConnections,
         Some(Meaning::Auth | Meaning::Privilege) => FailureKind::Auth,

@@ -282,6 +282,12 @@ impl Shard {
         stamp: Stamp,
     ) -> Result<Lease> {
         let deadline = || deadline.min(Instant::now() + self.checkout);
+        let stamp = if pool.connector().proxy().is_some() {
+            let view = self.view.load();
+            stamp.behind_proxy(view.history.as_ref().map(|history| history.newest().id))
+        } else {
+            stamp
+        };
         pool.lease(access, now, deadline, stamp).await
     }
 

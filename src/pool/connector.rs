@@ -13,8 +13,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client, NoTls};
 
 use super::fault::Fault;
+use super::lingering::Lingering;
+#[cfg(feature = "tls")]
+use super::lingering::LingeringTls;
 use super::link::{Connection, Link};
 use super::password::{Candidates, Password};
+use super::pins;
 use super::socket::{Socket, Trust};
 use super::statements::Statements;
 use super::tls::Tls;
@@ -25,15 +29,10 @@ use super::watched::Watched;
 #[cfg(feature = "tls")]
 use super::watched::WatchedTls;
 use super::{Access, ReportSender};
-use crate::config::{ChannelBinding, Config, Login, NodeConfig};
+use crate::config::{ChannelBinding, Config, Login, NodeConfig, Proxy};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{NodeId, NodeIndex, ShardId};
 use crate::topology::Hint;
-
-/// Every session starts with these, so that a value means the same on every node, whatever the
-/// server, the database or the role default to.
-const PINNED: &str = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres \
-                      -c extra_float_digits=1";
 
 /// What does not change from one connection of a node to the next.
 pub(crate) struct Connector {
@@ -45,7 +44,8 @@ pub(crate) struct Connector {
     user: String,
     channel_binding: ChannelBinding,
     application: String,
-    options: String,
+    search_path: String,
+    proxy: Option<Proxy>,
     timeout: Duration,
     lifetime: Duration,
     reports: ReportSender,
@@ -88,7 +88,6 @@ impl Connector {
         node: &NodeConfig,
         reports: ReportSender,
     ) -> Result<Self> {
-        let search_path = config.search_path.replace('\\', "\\\\").replace(' ', "\\ ");
         Ok(Connector {
             shard,
             node: node.id,
@@ -98,7 +97,8 @@ impl Connector {
             user: config.user.clone(),
             channel_binding: config.tls.channel_binding,
             application: config.application_name.clone(),
-            options: format!("{PINNED} -c search_path={search_path}"),
+            search_path: config.search_path.clone(),
+            proxy: node.proxy,
             timeout: config.timeouts.connect,
             lifetime: config.pool.max_lifetime,
             reports,
@@ -119,6 +119,15 @@ impl Connector {
         self.node
     }
 
+    /// What is between this and the server.
+    pub(crate) fn proxy(&self) -> Option<Proxy> {
+        self.proxy
+    }
+
+    pub(super) fn search_path(&self) -> &str {
+        &self.search_path
+    }
+
     pub(crate) fn index(&self) -> NodeIndex {
         self.index
     }
@@ -131,6 +140,7 @@ impl Connector {
             self.index,
             dial.generation,
             dial.access,
+            self.proxy,
             jittered(self.lifetime),
             self.reports.clone(),
         ));
@@ -217,13 +227,14 @@ impl Connector {
         if let Some(password) = password {
             config.password(password.expose_secret());
         }
-        match link.access {
-            Access::Read => config.options(format!(
-                "{} -c default_transaction_read_only=on",
-                self.options
-            )),
-            Access::Write => config.options(&self.options),
-        };
+        // A proxy does not know the option, or would give its server to others with it.
+        if self.proxy.is_none() {
+            let options = pins::as_options(&self.search_path);
+            config.options(match link.access {
+                Access::Read => format!("{options} -c default_transaction_read_only=on"),
+                Access::Write => options,
+            });
+        }
         let opened = match &address.tls {
             Tls::Plaintext => {
                 let (client, connection) = config
@@ -255,9 +266,12 @@ impl Connector {
         let address = self.address.load_full();
         let socket = Socket::connect(&address.host, address.port).await?;
         match &address.tls {
-            Tls::Plaintext => token.cancel_query_raw(socket, NoTls).await,
+            Tls::Plaintext => token.cancel_query_raw(Lingering(socket), NoTls).await,
             #[cfg(feature = "tls")]
-            Tls::VerifyFull(tls) => token.cancel_query_raw(socket, rustls(&address, tls)?).await,
+            Tls::VerifyFull(tls) => {
+                let tls = LingeringTls(rustls(&address, tls)?);
+                token.cancel_query_raw(socket, tls).await
+            }
         }
         .map_err(io::Error::other)
     }

@@ -35,6 +35,17 @@ impl Fault {
         if self.hint == Some(Hint::ReadOnly) && link.access == Access::Read {
             return self.into_refusal();
         }
+        if link.has_refused_named() {
+            link.taint();
+            return Error::refused(
+                "the statement's result, or what was done with the driver's client, needs a named \
+                 statement (to look up an enum or a composite, say), which cannot go through a proxy; \
+                 nothing was committed: cast the column to text, or name the server itself in the \
+                 topology file",
+            )
+            .in_phase(self.error.phase())
+            .with_source(self.error);
+        }
         if let Some(hint) = self.hint {
             link.hint(hint);
         }
@@ -72,7 +83,13 @@ impl Fault {
         let meaning = match code {
             // What a standby says to READ WRITE and to SERIALIZABLE.
             Some(code) if phase == Phase::Begin && code.as_str() == "0A000" => Meaning::ReadOnly,
-            Some(code) => code.meaning(),
+            Some(code) => match answer.parsed_severity() {
+                Some(_) => code.meaning(),
+                // Not a server's: PostgreSQL sends the severity untranslated as well.
+                None => code
+                    .meaning_of_proxy(answer.message())
+                    .unwrap_or_else(|| code.meaning()),
+            },
             None => Meaning::Other,
         };
         let fatal = match answer.parsed_severity() {
@@ -101,6 +118,15 @@ impl Fault {
             Meaning::TooManyConnections => Fault::new(
                 ErrorKind::Overloaded,
                 format!("{text}: {}", super::full::ADVICE),
+            )
+            .label(Label::OVERLOAD)
+            .label(Label::RETRYABLE),
+            Meaning::ProxyBusy => Fault::new(
+                ErrorKind::Overloaded,
+                format!(
+                    "{text}: the proxy had no server to lend; all are busy (raise its pool size or \
+                     lower pool.max_size), or its pool is paused, or its server is down"
+                ),
             )
             .label(Label::OVERLOAD)
             .label(Label::RETRYABLE),

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use super::Connector;
 use super::fault::Fault;
 use super::link::{Connection, Link};
+use super::proxied::for_proxy;
 use crate::config::{Config, GuardMode};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{ClusterId, MapVersion, SystemId};
@@ -43,6 +44,10 @@ impl Identity {
         }
     }
 
+    pub(super) fn expected(&self) -> (ClusterId, MapVersion) {
+        (self.cluster, self.map_version)
+    }
+
     /// From now on only servers with this identifier are accepted.
     pub(super) fn expect_system(&self, system: SystemId) {
         self.system.store(system.0, Ordering::Release);
@@ -52,7 +57,12 @@ impl Identity {
     /// and places keys as this process does.
     pub(super) async fn check(&self, connector: &Connector, connection: &Connection) -> Result<()> {
         let Connection { client, link, .. } = connection;
-        let rows = match timeout(connector.timeout(), client.query_typed(WHO, &[])).await {
+        let rows = match timeout(
+            connector.timeout(),
+            client.query_typed(&for_proxy(link.proxy, WHO), &[]),
+        )
+        .await
+        {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => Err(not_installed(Fault::of(error, Phase::Connect).report(link))),
             Err(_) => {
@@ -93,11 +103,12 @@ impl Identity {
              WHERE p.polname = 'pgshard_guard' AND NOT p.polpermissive AND c.relrowsecurity \
              AND (n.nspname::text, c.relname::text) IN (SELECT pg_catalog.unnest($1), pg_catalog.unnest($2))), \
              (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = session_user)";
+        let guarded = for_proxy(link.proxy, GUARDED);
         let tables = [
             (schemas as _, Type::TEXT_ARRAY),
             (names as _, Type::TEXT_ARRAY),
         ];
-        let asked = client.query_typed(GUARDED, &tables);
+        let asked = client.query_typed(&guarded, &tables);
         let rows = match timeout(connector.timeout(), asked).await {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => return Err(Fault::of(error, Phase::Connect).report(link)),

@@ -22,8 +22,8 @@ use super::statements::Prepared;
 use super::traces::leaves_traces;
 use super::until::until_kept;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
-use crate::id::{Epoch, NodeId, NodeIndex, ShardId};
-use crate::topology::Hint;
+use crate::id::{ClusterId, Epoch, MapVersion, NodeId, NodeIndex, ReignId, ShardId};
+use crate::topology::{Floor, Hint};
 
 /// How long the server has to end a cancelled statement before its connection is dropped anyway.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,11 +40,25 @@ pub(crate) struct Stamp {
     /// The term of the primary that the caller saw; `None` for a replica.
     pub(super) epoch: Option<Epoch>,
     pub(super) lane: Lane,
+    /// The shard's reign then, for a replica behind a proxy to hold.
+    pub(super) newest: Option<ReignId>,
+    /// What it has to have replayed behind a proxy.
+    pub(super) floor: Option<Floor>,
 }
 
 impl Stamp {
     pub(crate) fn new(epoch: Option<Epoch>, lane: Lane) -> Self {
-        Stamp { epoch, lane }
+        Stamp {
+            epoch,
+            lane,
+            newest: None,
+            floor: None,
+        }
+    }
+
+    /// For a node behind a proxy, whose server has to hold the shard's reign.
+    pub(crate) fn behind_proxy(self, newest: Option<ReignId>) -> Self {
+        Stamp { newest, ..self }
     }
 }
 
@@ -62,13 +76,15 @@ pub(crate) struct FirstRow {
 pub struct Lease {
     /// `None` only while it is being dropped.
     object: Option<Object<Manager>>,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     /// A fan-out's part of the node's connections.
     share: Option<OwnedSemaphorePermit>,
     /// Whether work in flight may end by itself, if it does so soon.
     drains: bool,
     /// Whether it was put inside a transaction that only reads, which can be ended at any time.
     reads_inside: bool,
+    /// What a reading transaction behind a proxy begins and ends with besides.
+    pub(super) guard: Option<(String, String)>,
 }
 
 impl Lease {
@@ -83,6 +99,7 @@ impl Lease {
             share,
             drains: false,
             reads_inside: false,
+            guard: None,
         }
     }
 
@@ -117,6 +134,22 @@ impl Lease {
 
     pub(crate) fn client(&self) -> &ClientWrapper {
         &self.object().client
+    }
+
+    /// What the server at the other end has to say it is; `None` if the client was shut down.
+    pub(super) fn expected(&self) -> Option<(ClusterId, ShardId, MapVersion)> {
+        let pool = self.manager()?;
+        let node = &pool.manager().node;
+        let (cluster, map_version) = node.identity.expected();
+        Some((cluster, node.connector.shard(), map_version))
+    }
+
+    pub(super) fn search_path(&self) -> String {
+        let pool = self.manager();
+        let path = pool
+            .as_ref()
+            .map(|pool| pool.manager().node.connector.search_path());
+        path.unwrap_or_default().to_owned()
     }
 
     /// The driver's own client, for what this crate does not wrap.
@@ -280,6 +313,12 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<Vec<Row>> {
+        if self.proxy().is_some() {
+            let mut rows = Vec::new();
+            Box::pin(self.through_proxy(sql, params, phase, deadline, |row| rows.push(row)))
+                .await?;
+            return Ok(rows);
+        }
         self.with_statement(sql, phase, deadline, |client, statement| async move {
             client.query(&statement, params).await
         })
@@ -296,6 +335,15 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<FirstRow> {
+        if self.proxy().is_some() {
+            let mut answer = FirstRow::default();
+            let keep = |row| {
+                answer.count += 1;
+                answer.row.get_or_insert(row);
+            };
+            Box::pin(self.through_proxy(sql, params, phase, deadline, keep)).await?;
+            return Ok(answer);
+        }
         self.with_statement(sql, phase, deadline, |client, statement| async move {
             let rows = client.query_raw(&statement, params.iter().copied()).await?;
             let mut rows = pin!(rows);
@@ -317,6 +365,9 @@ impl Lease {
         phase: Phase,
         deadline: Instant,
     ) -> Result<u64> {
+        if self.proxy().is_some() {
+            return Box::pin(self.through_proxy(sql, params, phase, deadline, drop)).await;
+        }
         self.with_statement(sql, phase, deadline, |client, statement| async move {
             client.execute(&statement, params).await
         })

@@ -16,6 +16,7 @@ use super::Access;
 use super::report::ReportSender;
 use super::statements::Statements;
 use super::until::KeptTimer;
+use crate::config::Proxy;
 use crate::id::NodeIndex;
 use crate::sqlstate::{Meaning, SqlState};
 use crate::topology::Hint;
@@ -33,6 +34,10 @@ pub(crate) struct Link {
     pub(crate) node: NodeIndex,
     pub(crate) generation: u64,
     pub(crate) access: Access,
+    /// What is between the client and the server.
+    pub(crate) proxy: Option<Proxy>,
+    /// A statement was named that must not be: the connection was ended instead.
+    named: AtomicBool,
     /// What every operation looks at.
     state: State,
     /// Warnings received.
@@ -87,6 +92,7 @@ impl Link {
         node: NodeIndex,
         generation: u64,
         access: Access,
+        proxy: Option<Proxy>,
         lifetime: Duration,
         reports: ReportSender,
     ) -> Self {
@@ -94,6 +100,8 @@ impl Link {
             node,
             generation,
             access,
+            proxy,
+            named: AtomicBool::new(false),
             state: State {
                 created: Instant::now(),
                 lifetime,
@@ -104,7 +112,8 @@ impl Link {
                 committing: AtomicBool::new(false),
                 reset_due: AtomicBool::new(false),
                 parameters: AtomicU8::new(NOTED),
-                keeps_access: AtomicBool::new(access == Access::Write),
+                // A proxied session is nobody's: each transaction says what it may do.
+                keeps_access: AtomicBool::new(access == Access::Write || proxy.is_some()),
             },
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
@@ -197,6 +206,20 @@ impl Link {
     /// Notes whether the session is inside a transaction; inside one it is never lent again.
     pub(crate) fn set_in_transaction(&self, inside: bool) {
         self.state.in_transaction.store(inside, Ordering::Release);
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.state.in_transaction.load(Ordering::Acquire)
+    }
+
+    /// A named statement was about to be sent to a proxy.
+    pub(super) fn refuse_named(&self) {
+        self.named.store(true, Ordering::Release);
+        self.taint();
+    }
+
+    pub(super) fn has_refused_named(&self) -> bool {
+        self.named.load(Ordering::Acquire)
     }
 
     /// Has the session reset before it is lent on: something was done that was not seen, or that the
@@ -307,6 +330,10 @@ impl Link {
         S: AsyncRead + AsyncWrite + Unpin,
         T: AsyncRead + AsyncWrite + Unpin,
     {
+        // A proxy reports what some server said once, when it was asked to log in there.
+        if self.proxy.is_some() {
+            return;
+        }
         let role = match connection.parameter("in_hot_standby") {
             Some("on") => ROLE_STANDBY,
             Some("off") => ROLE_PRIMARY,
@@ -338,7 +365,7 @@ impl Link {
                     self.hint(Hint::Terminated);
                 }
             }
-            None if error.is_some() => self.hint(Hint::ConnectionLost),
+            None if error.is_some() && !self.has_refused_named() => self.hint(Hint::ConnectionLost),
             None => {}
         }
     }

@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Column, Row, RowStream, Statement};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Column, Row, RowStream};
 
 use super::lease::Lease;
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -22,7 +22,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Dropped before the end, the statement is cancelled on the server.
 pub(crate) struct OpenRows {
     lease: Lease,
-    statement: Statement,
+    columns: Vec<(String, Type)>,
+    /// Read already, to know the columns by.
+    first: Option<Row>,
     rows: Pin<Box<RowStream>>,
     /// What was read behind the last chunk: the end, or an error.
     end: Option<Result<()>>,
@@ -36,6 +38,9 @@ impl Lease {
         params: &[&(dyn ToSql + Sync)],
         deadline: Instant,
     ) -> Result<OpenRows> {
+        if self.proxy().is_some() {
+            return self.open_unnamed(sql, params, deadline).await;
+        }
         let (statement, rows) = self
             .with_statement(
                 sql,
@@ -50,9 +55,46 @@ impl Lease {
         self.link().sent();
         Ok(OpenRows {
             lease: self,
-            statement,
+            columns: names_and_types(statement.columns()),
+            first: None,
             rows: Box::pin(rows),
             end: None,
+        })
+    }
+
+    /// The same behind a proxy, where the first row tells the columns, or if there is none, a row
+    /// of NULLs that the statement is joined to.
+    async fn open_unnamed(
+        self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Instant,
+    ) -> Result<OpenRows> {
+        let phase = Phase::Execute;
+        let mut rows = Box::pin(self.open_through_proxy(sql, params, deadline).await?);
+        let first = self.run(phase, deadline, rows.try_next()).await?;
+        let columns = match &first {
+            Some(row) => names_and_types(row.columns()),
+            None => {
+                let sql = sql.trim_end().trim_end_matches(';');
+                let sql =
+                    format!("SELECT q.* FROM (SELECT 1) one LEFT JOIN (\n{sql}\n) q ON false");
+                let nulls = self.query(&sql, params, phase, deadline).await?;
+                let columns = nulls.first().map(Row::columns);
+                names_and_types(columns.unwrap_or_default())
+            }
+        };
+        if first.is_some() {
+            self.link().sent();
+        } else {
+            self.end_through_proxy(deadline).await?;
+        }
+        Ok(OpenRows {
+            lease: self,
+            columns,
+            end: first.is_none().then_some(Ok(())),
+            first,
+            rows,
         })
     }
 }
@@ -62,8 +104,8 @@ impl OpenRows {
         &self.lease
     }
 
-    pub(crate) fn columns(&self) -> &[Column] {
-        self.statement.columns()
+    pub(crate) fn columns(&self) -> &[(String, Type)] {
+        &self.columns
     }
 
     /// Whether the last row was read, so that the connection can be given back.
@@ -81,7 +123,13 @@ impl OpenRows {
                 return Ok(Vec::new());
             }
         }
-        let first = match timeout_at(deadline, self.rows.next()).await {
+        let next = async {
+            match self.first.take() {
+                Some(row) => Some(Ok(row)),
+                None => self.rows.next().await,
+            }
+        };
+        let first = match timeout_at(deadline, next).await {
             Ok(first) => first,
             Err(_) => {
                 self.lease.link().hint(Hint::TimedOut);
@@ -110,7 +158,10 @@ impl OpenRows {
                 }
                 None => {
                     self.lease.link().answered();
-                    self.end = Some(Ok(()));
+                    self.end = Some(match self.lease.proxy() {
+                        Some(_) => self.lease.end_through_proxy(deadline).await,
+                        None => Ok(()),
+                    });
                     break;
                 }
             }
@@ -124,4 +175,9 @@ impl OpenRows {
             _ => Ok(rows),
         }
     }
+}
+
+fn names_and_types(columns: &[Column]) -> Vec<(String, Type)> {
+    let one = |column: &Column| (column.name().to_owned(), column.type_().clone());
+    columns.iter().map(one).collect()
 }

@@ -18,6 +18,7 @@ use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::link::Link;
+use super::named::Outgoing;
 
 /// A stream of the server's messages in clear, watched.
 pub(super) struct Watched<S> {
@@ -26,6 +27,8 @@ pub(super) struct Watched<S> {
     link: Arc<Link>,
     /// A report was handed to the driver, which may not have decoded it yet.
     received: bool,
+    /// What the client has sent, where no statement may be named.
+    outgoing: Option<Outgoing>,
 }
 
 impl<S> Watched<S> {
@@ -33,6 +36,7 @@ impl<S> Watched<S> {
         Watched {
             stream,
             messages: Messages::default(),
+            outgoing: link.proxy.map(|_| Outgoing::default()),
             link,
             received: false,
         }
@@ -68,7 +72,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let me = self.get_mut();
+        let Some(outgoing) = &mut me.outgoing else {
+            return Pin::new(&mut me.stream).poll_write(cx, buf);
+        };
+        if outgoing.clone().names_a_statement(buf) {
+            me.link.refuse_named();
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        }
+        let written = ready!(Pin::new(&mut me.stream).poll_write(cx, buf))?;
+        outgoing.names_a_statement(buf.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

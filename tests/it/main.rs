@@ -93,6 +93,8 @@ mod local_nodes;
 mod local_patroni;
 mod local_proxy;
 mod patroni_source;
+mod pgbouncer;
+mod pgpool;
 mod reads_hedged;
 mod reads_lag_time;
 mod reads_recovery_conflict;

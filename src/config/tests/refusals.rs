@@ -87,6 +87,8 @@ const CASES: &[Case] = &[
     case("\"10.0.1.2\"", "\"0.0.0.0\"", 38, "is not a host: a server may listen there"),
     case("\"10.0.1.2\"", "\"a b\"", 38, "is not a host: write a host name"),
     case("port = 5432", "port = 0", 27, "port is 0"),
+    case("port = 5432", "port = 5432\nproxy = \"haproxy\"", 28, "`proxy` is not a proxy: write one of \"pgbouncer\", \"pgpool\""),
+    case("port = 5432", "port = 5432\nproxy = \"pgpool\"", 26, "s0a is a Pgpool-II, and the shard has other nodes"),
     case("port = 5432", "port = 65536", 27, "`port` is not a whole number from 0 to 65535"),
     case("port = 5432", "primary = true", 27, "which node is primary is not configured: remove it"),
     case("port = 5432", "password = \"x\"", 27, "a password does not belong in this file"),

@@ -219,6 +219,7 @@ impl Sources {
             id: node_id(&member.name, self.shard, &self.taken),
             host: member.host.clone(),
             port: member.port,
+            proxy: None,
         }
     }
 }

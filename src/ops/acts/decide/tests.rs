@@ -7,6 +7,7 @@ fn shard() -> ShardConfig {
         id: NodeId::new(name).unwrap(),
         host: "127.0.0.1".into(),
         port: 5432,
+        proxy: None,
     };
     ShardConfig {
         id: ShardId::new("s0").unwrap(),
