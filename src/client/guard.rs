@@ -135,23 +135,22 @@ pub(super) async fn ask<A: Answer>(
     lease.prepared(sql, phase, deadline).await?;
     let link = lease.link();
     link.set_in_transaction(true);
-    let (begin, end) = (scope.begin_read(), scope.leave());
-    // Without a check before it COMMIT is by itself: it ends a failed transaction as well.
-    let end = end.strip_prefix("; ").unwrap_or("SELECT");
-    let (begun, answer, left, ended) = join!(
+    let begin = scope.begin_read();
+    let leave = scope.leave();
+    let end = format!("{}; COMMIT", leave.strip_prefix("; ").unwrap_or("SELECT"));
+    let (begun, answer, ended) = join!(
         lease.simple(&begin, phase, deadline),
         A::of(lease, sql, params, deadline),
-        lease.simple(end, phase, deadline),
-        lease.simple("COMMIT", phase, deadline),
+        lease.simple(&end, phase, deadline),
     );
     if ended.is_ok() {
         link.set_in_transaction(false);
     } else {
+        // After a statement that failed, or one that changed the key.
         roll_back(lease).await;
     }
     begun?;
     let answer = answer?;
-    left?;
     ended?;
     Ok(answer)
 }

@@ -340,6 +340,17 @@ impl Shard {
     /// The time for a primary to be there is up.
     fn out_of_time(&self) -> Error {
         let view = self.view.load();
+        if view.primary.is_some() {
+            return self.in_checkout(
+                Error::new(
+                    ErrorKind::Overloaded,
+                    "those who waited for the primary before took all connections since it is back \
+                     (timeouts.primary): the pool is too small for the load",
+                )
+                .with_label(Label::OVERLOAD)
+                .with_label(Label::RETRYABLE),
+            );
+        }
         self.hopeless(&view)
             .unwrap_or_else(|| self.no_primary(&view))
     }
