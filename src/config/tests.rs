@@ -6,6 +6,7 @@ mod documentation;
 mod overlay;
 mod refusals;
 mod secrets;
+mod sources;
 
 /// A configuration that is accepted without a warning.
 const GOOD: &str = r#"cluster = "bank"
