@@ -188,6 +188,13 @@ pub(super) fn event(event: &TopologyEvent, name: impl Fn(NodeIndex) -> String) -
         TopologyEvent::PrimaryReturned { node } => {
             (format!("primary {} is back", name(*node)), true)
         }
+        TopologyEvent::Promoted { node } => (
+            format!(
+                "{} was a standby and takes writes now: it was promoted",
+                name(*node)
+            ),
+            true,
+        ),
         TopologyEvent::NodeUp { node } => (format!("{} answers", name(*node)), true),
         TopologyEvent::ModeChanged {
             mode: Mode::Open, ..

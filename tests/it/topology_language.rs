@@ -283,6 +283,7 @@ impl Language {
             E::Forked { node } => format!("forked {}", self.name(*node)),
             E::Foreign { node, .. } => format!("foreign {}", self.name(*node)),
             E::NodeDown { node, .. } => format!("down {}", self.name(*node)),
+            E::Promoted { node } => format!("promoted {}", self.name(*node)),
             E::NodeUp { node } => format!("up {}", self.name(*node)),
             E::NodeJoined { node } => format!("joined {}", self.name(*node)),
             E::NodeLeft { node } => format!("left {}", self.name(*node)),

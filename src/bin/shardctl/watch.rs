@@ -26,7 +26,7 @@ use crate::render::{self, Output};
 Columns: time (UTC), shard, event, text. With --output json one object a line: at, shard, event, good
 (whether it is good news), text; csv is not available. The events: state (at the start, and after events
 were missed), primary-suspected, primary-lost, primary-adopted, primary-returned, node-down, node-up,
-superseded, forked, foreign, contested, writes-lost, log-went-back, fenced, unfenced, mode-changed,
+promoted, superseded, forked, foreign, contested, writes-lost, log-went-back, fenced, unfenced, mode-changed,
 node-fenced, node-unfenced, node-joined, node-left, decided, operator-refused, missed.
 
 It ends on Ctrl-C, or when --for is over, with exit code 0; with 3 if no server answered at all.

@@ -148,6 +148,11 @@ pub enum TopologyEvent {
         /// The last failure.
         failure: ProbeFailure,
     },
+    /// A standby answers as writable. Whether it is adopted, the rules say.
+    Promoted {
+        /// The node.
+        node: NodeIndex,
+    },
     /// A node that was down or never seen answers.
     NodeUp {
         /// The node.
@@ -217,6 +222,7 @@ impl TopologyEvent {
             TopologyEvent::Forked { .. } => "forked",
             TopologyEvent::Foreign { .. } => "foreign",
             TopologyEvent::NodeDown { .. } => "node-down",
+            TopologyEvent::Promoted { .. } => "promoted",
             TopologyEvent::NodeUp { .. } => "node-up",
             TopologyEvent::Fenced { .. } => "fenced",
             TopologyEvent::Unfenced => "unfenced",

@@ -82,6 +82,13 @@ impl Machine {
         if discriminant(&old) == discriminant(&new) {
             return;
         }
+        let promoted = matches!(
+            (old, new),
+            (NodeState::Standby { .. }, NodeState::Primary { .. })
+        );
+        if promoted {
+            outcome.emit(TopologyEvent::Promoted { node: at });
+        }
         let node = self.nodes.get(at.index());
         match new {
             NodeState::Superseded { .. } => outcome.emit(TopologyEvent::Superseded { node: at }),
