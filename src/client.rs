@@ -27,6 +27,7 @@ mod read;
 mod retry;
 mod row;
 mod session;
+mod span;
 mod status;
 mod token;
 mod tx;

@@ -106,6 +106,23 @@ pub enum Phase {
     Merge,
 }
 
+impl Phase {
+    /// The name used in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Prepare => "prepare",
+            Phase::Route => "route",
+            Phase::Checkout => "checkout",
+            Phase::Connect => "connect",
+            Phase::Begin => "begin",
+            Phase::Execute => "execute",
+            Phase::Commit => "commit",
+            Phase::Resolve => "resolve",
+            Phase::Merge => "merge",
+        }
+    }
+}
+
 impl ErrorKind {
     /// The name used in logs, metrics and JSON.
     pub fn name(self) -> &'static str {

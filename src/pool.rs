@@ -9,6 +9,7 @@
 //! - `lease` is a connection lent to one caller, safe to drop at any moment; `traces` tells after
 //!   which statements its session has to be reset;
 //! - `proxied` runs statements through PgBouncer or Pgpool-II (`pins`, `session_state`, `named`);
+//! - `span` makes a tracing span of each call;
 //! - `rows` reads a statement's rows as they come;
 //! - `fault` turns the driver's errors into this crate's.
 //!
@@ -32,6 +33,7 @@ mod report;
 mod rows;
 mod session_state;
 mod socket;
+mod span;
 mod statements;
 mod tls;
 mod traces;

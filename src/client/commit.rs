@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use tokio::sync::{oneshot, watch};
 use tokio_postgres::SimpleQueryMessage;
+use tracing::Instrument as _;
 
 use super::tx::Shared;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -130,9 +131,9 @@ pub(super) async fn commit(
     let (tell, told) = oneshot::channel();
     tokio::spawn({
         let transaction = Arc::clone(transaction);
-        async move {
+        let committing = async move {
             let (outcome, caller) = {
-                let mut exchange = pin!(exchange(&transaction, &sql, before_commit));
+                let mut exchange = pin!(traced(&transaction, &sql, before_commit));
                 match tokio::time::timeout(wait, &mut exchange).await {
                     Ok(outcome) => (outcome, Some(tell)),
                     Err(_) => {
@@ -153,7 +154,8 @@ pub(super) async fn commit(
             if let Some(caller) = caller {
                 let _ = caller.send(Heard::Outcome(outcome));
             }
-        }
+        };
+        committing.in_current_span()
     });
     match told.await {
         Ok(Heard::Outcome(outcome)) => outcome,
@@ -214,6 +216,16 @@ fn statements(transaction: &Shared, stored: Option<Stored<'_>>) -> (usize, Strin
             ),
         ),
     }
+}
+
+/// The exchange in a span of its own.
+async fn traced(transaction: &Shared, sql: &str, before_commit: usize) -> Outcome {
+    let span = transaction.lease.span(Phase::Commit);
+    let outcome = exchange(transaction, sql, before_commit).await;
+    if let Outcome::Aborted(error) | Outcome::Unknown(error) = &outcome {
+        span.failed(error);
+    }
+    outcome
 }
 
 async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outcome {

@@ -6,6 +6,7 @@ use std::future::Future;
 use super::attempt::{Attempt, roll_back, two_columns};
 use super::commit::Stored;
 use super::ledger::Ledger;
+use super::span;
 use super::tx::Tx;
 use super::write::{Committed, Write};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -26,7 +27,20 @@ impl IdempotentWrite<'_> {
     /// As [`Write::run`]. [`ErrorKind::Idempotency`] if the key was used with another request, was
     /// given up ([`Label::KEY_GIVEN_UP`]), or is older than the ledger's retention. An unknown outcome is resolved first: the
     /// error says that it is unknown only if the shard could not be asked in time.
-    pub async fn run<T, F, Fut>(self, mut closure: F) -> Result<Committed<T>>
+    pub async fn run<T, F, Fut>(self, closure: F) -> Result<Committed<T>>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+        F: FnMut(Tx) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        if span::listened_to() {
+            let place = (self.write.cluster, self.write.location.shard);
+            return Box::pin(span::within("transaction", place, self.attempts(closure))).await;
+        }
+        self.attempts(closure).await
+    }
+
+    async fn attempts<T, F, Fut>(self, mut closure: F) -> Result<Committed<T>>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
         F: FnMut(Tx) -> Fut,

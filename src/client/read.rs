@@ -13,6 +13,7 @@ use super::guard::{self, Scope};
 use super::hedge::{self, Hedge};
 use super::one_row;
 use super::row::FromRow;
+use super::span;
 use super::token::Token;
 use crate::config::HedgeAfter;
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -168,6 +169,14 @@ impl<'a> Read<'a> {
     }
 
     async fn ask<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
+        if span::listened_to() {
+            let place = (self.cluster, self.shard);
+            return Box::pin(span::within("read", place, self.answer(sql, params))).await;
+        }
+        self.answer(sql, params).await
+    }
+
+    async fn answer<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
         let now = Instant::now();
         let deadline = deadline::after(now, self.within);
         let outcome = if self.may_hedge() {

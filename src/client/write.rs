@@ -8,6 +8,7 @@ use super::core::Core;
 use super::guard::Scope;
 use super::idempotent::IdempotentWrite;
 use super::ledger::{IdempotencyKey, Ledger};
+use super::span;
 use super::token::Token;
 use super::tx::Tx;
 use crate::error::Result;
@@ -117,7 +118,19 @@ impl<'a> Write<'a> {
     ///
     /// The closure's own; why no attempt could succeed; or, with
     /// [`Label::OUTCOME_UNKNOWN`](crate::Label::OUTCOME_UNKNOWN), that COMMIT was not answered.
-    pub async fn run<T, F, Fut>(self, mut closure: F) -> Result<Committed<T>>
+    pub async fn run<T, F, Fut>(self, closure: F) -> Result<Committed<T>>
+    where
+        F: FnMut(Tx) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        if span::listened_to() {
+            let place = (self.cluster, self.location.shard);
+            return Box::pin(span::within("transaction", place, self.attempts(closure))).await;
+        }
+        self.attempts(closure).await
+    }
+
+    async fn attempts<T, F, Fut>(self, mut closure: F) -> Result<Committed<T>>
     where
         F: FnMut(Tx) -> Fut,
         Fut: Future<Output = Result<T>>,

@@ -128,6 +128,16 @@ impl Connector {
         &self.search_path
     }
 
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where the node is now: host and port.
+    pub(super) fn address(&self) -> (String, u16) {
+        let address = self.address.load();
+        (address.host.clone(), address.port)
+    }
+
     pub(crate) fn index(&self) -> NodeIndex {
         self.index
     }

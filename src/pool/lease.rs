@@ -15,9 +15,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use super::Lane;
+use super::connector::Connector;
 use super::fault::Fault;
 use super::link::{Connection, Link};
 use super::manager::Manager;
+use super::span::CallSpan;
 use super::statements::Prepared;
 use super::traces::leaves_traces;
 use super::until::until_kept;
@@ -219,17 +221,32 @@ impl Lease {
         operation: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T> {
         let link = self.link();
+        let span = self.span(phase);
         link.sent();
-        match until_kept(&self.object().timer, deadline, operation).await {
+        let error = match until_kept(&self.object().timer, deadline, operation).await {
             Some(Ok(value)) => {
                 link.answered();
-                Ok(value)
+                return Ok(value);
             }
             Some(Err(error)) => {
                 link.answered();
-                Err(self.fault(error, phase))
+                self.fault(error, phase)
             }
-            None => Err(self.timed_out(phase)),
+            None => self.timed_out(phase),
+        };
+        span.failed(&error);
+        Err(error)
+    }
+
+    /// The span of a call.
+    pub(crate) fn span(&self, phase: Phase) -> CallSpan {
+        CallSpan::new(self, phase)
+    }
+
+    /// Does something with what leads to its node.
+    pub(super) fn with_connector(&self, what: impl FnOnce(&Connector)) {
+        if let Some(pool) = self.manager() {
+            what(&pool.manager().node.connector);
         }
     }
 

@@ -101,6 +101,7 @@ mod reads_recovery_conflict;
 mod reads_silent_node;
 mod routing_twin;
 mod soak;
+mod spans;
 mod stale_map;
 mod support;
 mod tls;
