@@ -15,9 +15,11 @@ use crate::support::{client, installed};
 
 type Fields = BTreeMap<String, String>;
 
-/// What the spans held when they closed, each with the name of the span around it.
+/// What a span held when it closed, and the name of the span around it.
+type Closed = (Fields, Option<String>);
+
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(Fields, Option<String>)>>>);
+struct Spans(Arc<Mutex<Vec<Closed>>>);
 
 struct Reader<'a>(&'a mut Fields);
 
