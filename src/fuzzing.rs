@@ -48,6 +48,27 @@ pub const TARGETS: &[(&str, fn(&[u8]), &[&str])] = &[
         ],
     ),
     (
+        "patroni",
+        patroni,
+        &[
+            r#"{"state": "running", "role": "master", "dcs_last_seen": 1699999999,
+              "patroni": {"version": "3.0.2", "scope": "s0", "name": "a"}}"#,
+            r#"{"members": [{"name": "a", "role": "leader", "state": "running", "host": "10.0.0.1",
+              "port": 5432, "api_url": "http://10.0.0.1:8008/patroni", "tags": {"noloadbalance": true}}],
+              "scope": "s0"}"#,
+            r#"{"ttl": 30, "loop_wait": 10}"#,
+        ],
+    ),
+    (
+        "etcd",
+        etcd,
+        &[
+            r#"{"header": {"revision": "17"}, "kvs": [{"key": "L3M=", "value": "YQ==", "lease": "9"}]}"#,
+            r#"{"result": {"header": {"revision": "18"}, "events": [{"type": "DELETE"}]}}"#,
+            r#"{"result": {"canceled": true, "compact_revision": "12"}}"#,
+        ],
+    ),
+    (
         "statement",
         statement,
         &[
@@ -114,6 +135,16 @@ pub fn orders(data: &[u8]) {
     if let Ok(orders) = serde_json::from_slice::<StoredOrders>(data) {
         let _ = (orders.mode(), orders.system());
     }
+}
+
+/// Answers of Patroni's REST interface.
+pub fn patroni(data: &[u8]) {
+    crate::monitor::patroni::read_any(data);
+}
+
+/// Answers of etcd's JSON gateway.
+pub fn etcd(data: &[u8]) {
+    crate::monitor::etcd::read_any(data);
 }
 
 /// A statement: the lint of a fan-out, and the refusal of transaction control.

@@ -105,6 +105,7 @@ mod chapters {
     chapters! {
         Checks "../docs/check.md"
         Configuration "../docs/configuration.md"
+        Failover "../docs/failover.md"
         FanOut "../docs/fan-out.md"
         Guard "../docs/guard.md"
         Load "../docs/load.md"

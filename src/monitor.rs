@@ -15,7 +15,7 @@
 mod acknowledged;
 mod circuit;
 #[cfg(feature = "etcd")]
-mod etcd;
+pub(crate) mod etcd;
 mod explain;
 mod freshness;
 mod gauges;

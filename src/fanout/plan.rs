@@ -135,7 +135,7 @@ impl<'a> FanOut<'a> {
     }
 
     /// Leaves out replicas that may show what is older than this; see
-    /// [`Read::max_lag_time`](crate::Read::max_lag_time).
+    /// [`Read::max_lag_time`](crate::client::Read::max_lag_time).
     pub fn max_lag_time(mut self, age: Duration) -> Self {
         self.max_lag_time = Some(age);
         self

@@ -28,6 +28,8 @@ use crate::topology::Event;
 
 mod answer;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use answer::read_any;
 use answer::{Leader, Note, Odd, coded};
 
 /// After the first failure, and at most.

@@ -25,6 +25,8 @@ use crate::topology::{Event, Settings};
 mod answer;
 
 pub(super) use answer::Member;
+#[cfg(feature = "fuzzing")]
+pub(crate) use answer::read_any;
 
 use answer::{Claim, Expected, Odd};
 

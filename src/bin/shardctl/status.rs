@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use pgshard::Cluster;
 use pgshard::client::{NodeStatus, ShardStatus};
-use pgshard::topology::{Mode, ShardState, View};
+use pgshard::topology::{Mode, NodeState, ShardState, View};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -64,6 +64,7 @@ fn is_well(view: &View) -> bool {
         && view
             .nodes
             .iter()
+            .filter(|node| node.state != NodeState::Retired)
             .all(|node| node.readable || node.fenced || decided)
 }
 

@@ -85,6 +85,20 @@ pub(super) fn coded(text: &str) -> String {
     STANDARD.encode(text)
 }
 
+/// Any bytes as each of the answers.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    if let Ok(leader) = leader(body) {
+        assert!(leader.revision >= 0);
+        assert!(
+            leader
+                .name
+                .is_none_or(|name| !name.is_empty() && name.len() <= LONGEST)
+        );
+    }
+    let _ = note(body);
+}
+
 /// The answer to a read of the leader's key.
 pub(super) fn leader(body: &[u8]) -> Result<Leader, Odd> {
     let range: Range = parse(body)?;

@@ -166,7 +166,8 @@ pub(super) fn claim(
 
 /// How much of the lock's time is left at least.
 fn left(date: SystemTime, seen: i64, ttl: Duration) -> Option<Duration> {
-    let seen = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seen).ok()?);
+    let seen = Duration::from_secs(u64::try_from(seen).ok()?);
+    let seen = SystemTime::UNIX_EPOCH.checked_add(seen)?;
     let age = match date.duration_since(seen) {
         Ok(age) => age + ROUNDING,
         Err(ahead) if ahead.duration() <= ROUNDING => ROUNDING,
@@ -228,6 +229,27 @@ pub(super) fn ttl(code: u16, body: &[u8]) -> Result<Duration, Odd> {
         Some(ttl) => Duration::from_secs(ttl.clamp(1, 3600)),
         None => TTL,
     })
+}
+
+/// Any bytes as each of the answers.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    let expected = Expected {
+        scope: "s0",
+        name: Some("a"),
+    };
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    for code in [200, 503] {
+        if let Ok(Claim::Held(left)) = claim(code, date, body, expected, TTL) {
+            assert!(left < TTL);
+        }
+    }
+    if let Ok(members) = members(200, body, expected) {
+        assert!(members.len() <= MOST_MEMBERS);
+    }
+    if let Ok(ttl) = ttl(200, body) {
+        assert!(!ttl.is_zero());
+    }
 }
 
 fn tags(tags: &BTreeMap<String, Value>) -> Tags {
