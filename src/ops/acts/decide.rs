@@ -185,6 +185,15 @@ fn named<'a>(
             };
             refused(format!("node {name} {how}"))
         })?;
+    if base
+        .fenced_nodes
+        .iter()
+        .any(|fenced| fenced == name.as_str())
+    {
+        return Err(refused(format!(
+            "node {name} is fenced: end that first with `shardctl node unfence`"
+        )));
+    }
     if writable
         .iter()
         .any(|(_, other)| other.system != chosen.system)

@@ -129,12 +129,13 @@ impl Machine {
         let chosen = match tops.as_slice() {
             [] => return,
             [one] => Some(one.history.clone()),
-            // Several branches: one of them, if all that may be writable belong to it.
+            // Several branches: one of them, if all that may be writable belong to it, fenced ones
+            // too: a fence chooses no branch.
             many => many
                 .iter()
                 .find(|top| {
                     let mut held = false;
-                    self.writers(now, &self.settings).all(|(_, facts)| {
+                    self.all_writers(now, &self.settings).all(|(_, facts)| {
                         held |= newest(facts) == newest(top);
                         top.history.contains(newest(facts))
                     }) && held
@@ -172,7 +173,7 @@ impl Machine {
             && !self.is_ended(facts)
             && holder.is_none_or(|holder| holder == at)
         {
-            return self.with_candidate(at, facts);
+            return self.with_candidate(at, facts, now);
         }
         let mut tops: Vec<(usize, &NodeFacts)> = Vec::new();
         let mut ended: Vec<(usize, &NodeFacts)> = Vec::new();
@@ -199,12 +200,12 @@ impl Machine {
                 }
                 match holder {
                     Some(holder) if holder != *at => Verdict::Promotion(index(holder)),
-                    _ => self.with_candidate(*at, facts),
+                    _ => self.with_candidate(*at, facts, now),
                 }
             }
             several => {
                 if let Some(candidate) = chosen(several, holder, &ended) {
-                    return self.with_candidate(candidate.0, candidate.1);
+                    return self.with_candidate(candidate.0, candidate.1, now);
                 }
                 let primary = self.primary.as_ref().map(|primary| primary.node.index());
                 match several.iter().find(|(at, _)| Some(*at) == primary) {
@@ -252,8 +253,16 @@ impl Machine {
     }
 
     /// Exactly one node may be writable in a reign that has not ended.
-    fn with_candidate(&self, at: usize, facts: &NodeFacts) -> Verdict {
+    fn with_candidate(&self, at: usize, facts: &NodeFacts, now: Duration) -> Verdict {
         let node = index(at);
+        // A fence keeps a node from being used. That its branch is given up is another decision.
+        let parted = self
+            .all_writers(now, &self.settings)
+            .filter(|(other, _)| self.orders.fences(index(*other)))
+            .find(|(_, other)| other.history.relation(&facts.history) == Relation::Forked);
+        if let Some((other, _)) = parted {
+            return Verdict::Contested(vec![index(at.min(other)), index(at.max(other))]);
+        }
         let was_primary = self
             .primary
             .as_ref()

@@ -150,6 +150,9 @@ impl Machine {
         if !node.is_fresh() || node.writer(self.now, &self.settings).is_none() {
             return Some("the node does not answer as writable now; promote or start it first");
         }
+        if self.orders.fences(at) {
+            return Some("the node is fenced; unfence it first");
+        }
         if matches!(self.view.state, ShardState::Steady { primary, .. } if primary == at) {
             return None;
         }
