@@ -234,8 +234,11 @@ impl<'a> Read<'a> {
         now: Instant,
         deadline: Instant,
     ) -> Result<A> {
+        let mut asked = now;
         let outcome = match self.lease_until(choice, now, deadline).await {
             Ok(lease) => {
+                // To wait for a connection is no fault of the node's.
+                asked = Instant::now();
                 let proxied = lease.proxy().is_some();
                 let mut lease = if choice.chosen.is_some() && !proxied {
                     lease.draining()
@@ -262,7 +265,7 @@ impl<'a> Read<'a> {
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome {
-            self.failed(error);
+            self.failed(error, asked);
         }
         outcome
     }
@@ -278,11 +281,11 @@ impl<'a> Read<'a> {
         shard.note_read(Some(lease.index()), None);
     }
 
-    /// Notes that a node may not answer its reads.
+    /// Notes that a node may not answer its reads, of which this one was asked at that moment.
     #[cold]
-    pub(crate) fn failed(&self, error: &Error) {
+    pub(crate) fn failed(&self, error: &Error, asked: Instant) {
         let shard = self.cluster.shard(self.shard);
-        shard.note_read(self.node_of(error), Some(error));
+        shard.note_read(self.node_of(error), Some((error, asked.elapsed())));
     }
 
     fn may_hedge(&self) -> bool {

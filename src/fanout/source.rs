@@ -137,14 +137,15 @@ impl Source<'_> {
             ..Choice::default()
         };
         loop {
-            match self.attempt(choice, deadline).await {
+            let mut asked = Instant::now();
+            match self.attempt(choice, &mut asked, deadline).await {
                 Ok(opened) => {
                     self.core.earn(self.shard);
                     self.read.answered(opened.0.lease());
                     return Ok(opened);
                 }
                 Err(error) => {
-                    self.read.failed(&error);
+                    self.read.failed(&error, asked);
                     choice.avoid = self.read.node_of(&error);
                     retry.after(error).await?;
                 }
@@ -152,9 +153,15 @@ impl Source<'_> {
         }
     }
 
-    async fn attempt(&self, choice: Choice<'_>, deadline: Instant) -> Result<(OpenRows, Vec<Row>)> {
-        let now = Instant::now();
-        let mut lease = self.read.lease_until(choice, now, deadline).await?;
+    /// `asked`: now; told when there is a connection.
+    async fn attempt(
+        &self,
+        choice: Choice<'_>,
+        asked: &mut Instant,
+        deadline: Instant,
+    ) -> Result<(OpenRows, Vec<Row>)> {
+        let mut lease = self.read.lease_until(choice, *asked, deadline).await?;
+        *asked = Instant::now();
         let scope = self.read.scope();
         if scope.is_guarded() && lease.proxy().is_some() {
             lease.guarded(scope.enter(), scope.leave());

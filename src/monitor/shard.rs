@@ -52,6 +52,7 @@ pub(crate) struct Shard {
     /// The map version that the primary was told, if it is not this process's; see `stale`.
     stale: AtomicI64,
     checkout: Duration,
+    statement: Duration,
     /// Round trip of a probe in microseconds, smoothed; 0 while there was none.
     latencies: Vec<AtomicU64>,
     circuits: Vec<Circuit>,
@@ -112,6 +113,7 @@ impl Shard {
             map_version: config.map.version(),
             stale: AtomicI64::new(CURRENT),
             checkout: config.timeouts.checkout,
+            statement: config.timeouts.statement,
             acknowledged: Acknowledged::default(),
             adopts,
             start,

@@ -59,15 +59,26 @@ fn reason(sql: &str) -> Option<(&'static str, &'static str)> {
     None
 }
 
-/// Whether words follow each other, whatever white space is between them. `pg_advisory_xact_lock`
-/// does not mention `advisory_lock`.
+/// Whether words follow each other, whatever white space is between them. The last may begin a longer
+/// one, as in `INTO TEMPORARY` or `pg_advisory_lock_shared`, but for a name such as `advisory_locked`;
+/// each place counts for itself. `pg_advisory_xact_lock` does not mention `advisory_lock`.
 fn mentions(sql: &str, words: &str) -> bool {
     let folded = sql.to_ascii_lowercase();
     let spaced = folded
         .split_ascii_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    spaced.contains(words) && !spaced.contains(&format!("{words}ed"))
+    let mut places = spaced.split(words);
+    places.next();
+    places.any(|after| match after.strip_prefix("ed") {
+        Some(after) => after.starts_with(in_name),
+        None => true,
+    })
+}
+
+/// Whether a name goes on with it.
+fn in_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
 }
 
 /// `set_config(…)` whose last argument is not the word true.
@@ -128,6 +139,12 @@ mod tests {
             "SELECT 1 INTO  TEMPORARY t",
             "SELECT pg_advisory_lock(1)",
             "SELECT pg_catalog.pg_try_advisory_lock_shared($1)",
+            "SELECT pg_try_advisory_lock($1) AS advisory_locked",
+            "SELECT 1 AS advisory_locked, pg_advisory_unlock_all()",
+            "SELECT pg_advisory_lock(1) -- until advisory_unlocked",
+            "SELECT pg_advisory_lock/* advisory_locked */(1)",
+            "SELECT x INTO temped, t; SELECT 1 INTO TEMP t",
+            "SELECT 1 /* into temped */ INTO TEMP t",
             "SELECT set_config('a.b', 'c', false)",
             "SELECT set_config('a.b', f('x, true)'), $1)",
         ] {
@@ -147,6 +164,9 @@ mod tests {
             "SELECT * FROM settings WHERE set = 1",
             "DECLARE c CURSOR FOR SELECT 1",
             "CREATE TABLE t (i int)",
+            "SELECT 1 INTO temped",
+            "SELECT advisory_locked, advisory_unlocked FROM t",
+            "SELECT 1 /* advisory_locked */",
             "UPDATE t SET a = 1",
             "",
         ] {

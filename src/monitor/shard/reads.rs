@@ -52,6 +52,15 @@ impl Measures for Measured<'_> {
     }
 }
 
+/// How long a read waits at least before it counts that it was not answered: some round trips of the
+/// node's probes, between 100 ms and 1 s; less only where half of `timeouts.statement` is.
+fn fair_time(probe: Option<Duration>, statement: Duration) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(1);
+    let trips = probe.unwrap_or_default().saturating_mul(4);
+    trips.clamp(SHORTEST, LONGEST).min(statement / 2)
+}
+
 impl Shard {
     /// Lends a connection for reading to a node that qualifies, waiting for one to exist.
     pub(crate) async fn lease_read(
@@ -119,26 +128,28 @@ impl Shard {
             .is_ok_and(|(node, _)| node != than)
     }
 
-    /// A read was answered by a node, or failed there.
-    pub(crate) fn note_read(&self, node: Option<NodeIndex>, error: Option<&Error>) {
-        let Some((node, circuit)) =
+    /// A read was answered by a node, or failed there after so long.
+    pub(crate) fn note_read(&self, node: Option<NodeIndex>, failure: Option<(&Error, Duration)>) {
+        let Some((index, circuit)) =
             node.and_then(|node| Some((node, self.circuits.get(node.index())?)))
         else {
             return;
         };
-        let turned = match error {
+        let turned = match failure {
             None => circuit.answered().then_some("closed"),
-            Some(error) if error.kind() == ErrorKind::Timeout => {
-                circuit.timed_out(self.start.elapsed()).then_some("opened")
+            Some((error, took)) if error.kind() == ErrorKind::Timeout => {
+                // A caller in a hurry says nothing of the node.
+                let counts = took >= fair_time(self.latency(index), self.statement);
+                (counts && circuit.timed_out(self.start.elapsed())).then_some("opened")
             }
             // Any other answer is one.
-            Some(error) if error.kind() == ErrorKind::Database => {
+            Some((error, _)) if error.kind() == ErrorKind::Database => {
                 circuit.answered().then_some("closed")
             }
             Some(_) => None,
         };
         if let Some(turned) = turned {
-            let (shard, node) = (self.id.to_string(), self.name(node));
+            let (shard, node) = (self.id.to_string(), self.name(index));
             tracing::warn!(%shard, %node, "the circuit for reads {turned}");
             metrics::counter!(
                 crate::observe::CIRCUITS, "shard" => shard, "node" => node, "turned" => turned
@@ -181,5 +192,21 @@ impl Shard {
             // Somebody may wait for this replica to be recent enough, of which the view says nothing.
             self.changed.send_modify(|version| *version += 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fair_time_is_bounded() {
+        let millis = Duration::from_millis;
+        let long = Duration::from_secs(30);
+        assert_eq!(fair_time(None, long), millis(100));
+        assert_eq!(fair_time(Some(millis(1)), long), millis(100));
+        assert_eq!(fair_time(Some(millis(80)), long), millis(320));
+        assert_eq!(fair_time(Some(Duration::MAX), long), millis(1000));
+        assert_eq!(fair_time(Some(millis(80)), millis(50)), millis(25));
     }
 }
