@@ -91,7 +91,7 @@ impl Roster {
             place.listed = false;
         }
         for member in members {
-            let Some(at) = self.find(member) else {
+            let Some(at) = self.find(member, members) else {
                 let open = |at: &usize| {
                     let place = self.places.get(*at);
                     place.is_some_and(|place| place.member.is_none())
@@ -139,25 +139,39 @@ impl Roster {
         out
     }
 
+    /// The places from one on, all of them just given out, are found again with the next list.
+    pub(super) fn forget(&mut self, from: NodeIndex) {
+        self.places.truncate(from.index().max(self.configured));
+    }
+
+    /// Wherever a found node is in the next list, it has moved there.
+    pub(super) fn misplace(&mut self, node: NodeIndex) {
+        if let Some(place) = self.places.get_mut(node.index()) {
+            place.host.clear();
+        }
+    }
+
     /// The member's place: by its name, else by the address of a configured node that no other member
-    /// took, as it is written or as it resolves.
-    fn find(&self, member: &Member) -> Option<usize> {
+    /// of the list has, as it is written or as it resolves. A server that was installed anew under
+    /// another name is still that node.
+    fn find(&self, member: &Member, members: &[Member]) -> Option<usize> {
+        let is_free = |place: &Place| {
+            let held = |name: &String| members.iter().any(|other| other.name == *name);
+            place.id.is_some() && !place.member.as_ref().is_some_and(held)
+        };
         let name = Some(member.name.as_str());
         let by = |test: &dyn Fn(&Place) -> bool| self.places.iter().position(test);
         by(&|place| place.member.as_deref() == name)
-            .or_else(|| by(&|place| place.member.is_none() && place.id.as_deref() == name))
+            .or_else(|| by(&|place| is_free(place) && place.id.as_deref() == name))
             .or_else(|| {
                 by(&|place| {
-                    place.member.is_none()
+                    is_free(place)
                         && place.port == member.port
                         && place.host.eq_ignore_ascii_case(&member.host)
                 })
             })
             .or_else(|| {
-                let free = |at: &usize| {
-                    let place = self.places.get(*at);
-                    place.is_some_and(|place| place.member.is_none())
-                };
+                let free = |at: &usize| self.places.get(*at).is_some_and(is_free);
                 member.alias.filter(free)
             })
     }
@@ -262,6 +276,43 @@ mod tests {
         assert_eq!(out.changes.len(), 1, "the other one may be s0b");
         list[1].alias = Some(1);
         assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
+    }
+
+    #[test]
+    fn a_server_that_was_renamed_is_the_same_node() {
+        let mut roster = roster();
+        let a = member("pg-1", "db1");
+        let mut b = member("pg-2", "10.0.0.2");
+        b.alias = Some(1);
+        let list = [a, b.clone()];
+        assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
+        let list = [member("pg-3", "db1"), b];
+        assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
+        let mut renamed = member("pg-4", "10.0.0.2");
+        renamed.alias = Some(1);
+        let list = [member("pg-3", "db1"), renamed];
+        assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
+        // Whoever is listed keeps its place.
+        let list = [member("pg-3", "elsewhere"), member("pg-5", "db1")];
+        assert_eq!(changes(&mut roster, &list), "listed 0, found 2, listed 2");
+    }
+
+    #[test]
+    fn what_was_not_taken_comes_again() {
+        let mut roster = roster();
+        let list = [member("m", "db3"), member("n", "db4")];
+        let all = "found 2, listed 2, found 3, listed 3";
+        assert_eq!(changes(&mut roster, &list), all);
+        roster.forget(NodeIndex(2));
+        assert_eq!(changes(&mut roster, &list), all);
+        roster.forget(NodeIndex(3));
+        assert_eq!(changes(&mut roster, &list), "listed 2, found 3, listed 3");
+        let list = [member("m", "db5"), member("n", "db4")];
+        let moved = "moved 2, listed 2, listed 3";
+        assert_eq!(changes(&mut roster, &list), moved);
+        roster.misplace(NodeIndex(2));
+        assert_eq!(changes(&mut roster, &list), moved);
+        assert_eq!(changes(&mut roster, &list), "listed 2, listed 3");
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(crate) struct Monitor {
     listeners: broadcast::Sender<ShardEvent>,
     adopts: bool,
     lost_at: Option<Instant>,
+    /// Whether somebody was told of a member that cannot be taken as it is.
+    complained: bool,
 }
 
 /// The monitor's end of a prober.
@@ -197,6 +199,7 @@ impl Monitor {
             listeners,
             adopts,
             lost_at: None,
+            complained: false,
         };
         let stop = stop.clone();
         tasks.spawn(async move { stop.run_until_cancelled(monitor.run()).await });
@@ -221,7 +224,7 @@ impl Monitor {
                     None => return,
                 },
                 changes = self.sources.changed() => {
-                    changes.into_iter().for_each(|change| self.change(change));
+                    self.take(changes);
                     continue;
                 }
                 _ = reap.tick() => {
@@ -235,23 +238,45 @@ impl Monitor {
         }
     }
 
-    fn change(&mut self, change: NodeChange) {
-        let outcome = match change {
-            NodeChange::Found(node, config) => self.found(node, &config),
-            NodeChange::Moved(node, config) => self.moved(node, &config),
-            NodeChange::Listed(node, tags) => {
-                self.step(Event::Member { node, tags });
-                Ok(())
+    /// What a member needs may be missing for a moment, such as a certificate that is being replaced: it
+    /// is left out, and comes again with the next list.
+    fn take(&mut self, changes: Vec<NodeChange>) {
+        let mut failed = None;
+        // Positions are given out in order, so those after one that failed have to wait with it.
+        let mut barred: Option<NodeIndex> = None;
+        for change in changes {
+            if barred.is_some_and(|from| change.node() >= from) {
+                continue;
             }
-            NodeChange::Gone(node) => {
-                self.step(Event::Gone { node });
-                Ok(())
+            match change {
+                NodeChange::Found(node, config) => {
+                    if let Err(error) = self.found(node, &config) {
+                        barred = Some(node);
+                        failed = Some((config.id, error));
+                    }
+                }
+                NodeChange::Moved(node, config) => {
+                    if let Err(error) = self.moved(node, &config) {
+                        self.sources.not_moved(node);
+                        failed = Some((config.id, error));
+                    }
+                }
+                NodeChange::Listed(node, tags) => self.step(Event::Member { node, tags }),
+                NodeChange::Gone(node) => self.step(Event::Gone { node }),
             }
-        };
-        if let Err(error) = outcome {
-            // Whatever it is, it would be the same with the next member.
-            tracing::error!(shard = %self.shard.id(), "members of Patroni are not looked for any more: {error}");
-            self.sources.end();
+        }
+        if let Some(from) = barred {
+            self.sources.not_found(from);
+        }
+        let complained = std::mem::replace(&mut self.complained, failed.is_some());
+        if let Some((id, error)) = failed
+            && !complained
+        {
+            tracing::warn!(
+                shard = %self.shard.id(),
+                "member {id} of Patroni cannot be connected to where it is now; it is tried again with \
+                 every list of members: {error}"
+            );
         }
     }
 

@@ -29,3 +29,15 @@ pub(super) enum NodeChange {
     /// A node that was found is not listed any more.
     Gone(NodeIndex),
 }
+
+impl NodeChange {
+    /// The node's position.
+    pub(super) fn node(&self) -> NodeIndex {
+        match self {
+            NodeChange::Found(node, _)
+            | NodeChange::Moved(node, _)
+            | NodeChange::Listed(node, _)
+            | NodeChange::Gone(node) => *node,
+        }
+    }
+}

@@ -33,6 +33,8 @@ pub(in crate::monitor) struct Sources {
     roster: Roster,
     /// Names that nodes of the configuration have.
     taken: Vec<NodeId>,
+    /// Names of the nodes that were found, by position.
+    found: BTreeMap<u16, NodeId>,
     followers: BTreeMap<u16, Follower>,
     #[cfg(feature = "etcd")]
     leaders: watch::Sender<Directory>,
@@ -42,6 +44,7 @@ pub(in crate::monitor) struct Sources {
 
 /// The end of a task that asks one member.
 struct Follower {
+    name: String,
     url: watch::Sender<HttpUrl>,
     #[cfg(feature = "etcd")]
     wake: Arc<Notify>,
@@ -85,6 +88,7 @@ impl Sources {
             lists: None,
             roster: Roster::new(nodes),
             taken: Vec::new(),
+            found: BTreeMap::new(),
             followers: BTreeMap::new(),
             #[cfg(feature = "etcd")]
             leaders: watch::Sender::new(
@@ -135,10 +139,20 @@ impl Sources {
         }
     }
 
-    /// Nobody is asked any more.
-    pub(in crate::monitor) fn end(&mut self) {
-        self.lists = None;
-        self.followers.clear();
+    /// The nodes from a position on, all of them just found, were not taken: they are found again with
+    /// the next list.
+    pub(in crate::monitor) fn not_found(&mut self, from: NodeIndex) {
+        self.roster.forget(from);
+        self.followers.retain(|node, _| *node < from.0);
+        self.found.retain(|node, _| *node < from.0);
+        #[cfg(feature = "etcd")]
+        self.leaders
+            .send_modify(|leaders| leaders.retain(|(_, node, _)| *node < from));
+    }
+
+    /// A node was not taken to where it is now: it has moved with the next list, too.
+    pub(in crate::monitor) fn not_moved(&mut self, node: NodeIndex) {
+        self.roster.misplace(node);
     }
 
     fn take(&mut self, listing: &Listing) -> Vec<NodeChange> {
@@ -155,10 +169,10 @@ impl Sources {
         for (change, member) in update.changes {
             changes.push(match (change, member) {
                 (Change::Found(node), Some(member)) => {
-                    NodeChange::Found(node, self.config_of(member))
+                    NodeChange::Found(node, self.config_of(node, member))
                 }
                 (Change::Moved(node), Some(member)) => {
-                    NodeChange::Moved(node, self.config_of(member))
+                    NodeChange::Moved(node, self.config_of(node, member))
                 }
                 (Change::Listed(node), Some(member)) => {
                     self.follow(node, member);
@@ -187,7 +201,9 @@ impl Sources {
         let (Some(patroni), Some(url)) = (&self.patroni, &member.api) else {
             return;
         };
-        if let Some(follower) = self.followers.get(&node.0) {
+        // Another member may have taken the place: the one before is not asked any more.
+        let follower = self.followers.get(&node.0);
+        if let Some(follower) = follower.filter(|follower| follower.name == member.name) {
             follower
                 .url
                 .send_if_modified(|known| std::mem::replace(known, url.clone()) != *url);
@@ -201,6 +217,7 @@ impl Sources {
         self.followers.insert(
             node.0,
             Follower {
+                name: member.name.clone(),
                 url: sender,
                 #[cfg(feature = "etcd")]
                 wake,
@@ -214,9 +231,15 @@ impl Sources {
             .spawn(async move { stop.run_until_cancelled(task).await });
     }
 
-    fn config_of(&self, member: &Member) -> NodeConfig {
+    fn config_of(&mut self, node: NodeIndex, member: &Member) -> NodeConfig {
+        let id = self.found.get(&node.0).copied().unwrap_or_else(|| {
+            let found = self.found.values().copied();
+            let taken: Vec<NodeId> = self.taken.iter().copied().chain(found).collect();
+            node_id(&member.name, self.shard, &taken)
+        });
+        self.found.insert(node.0, id);
         NodeConfig {
-            id: node_id(&member.name, self.shard, &self.taken),
+            id,
             host: member.host.clone(),
             port: member.port,
             proxy: None,
@@ -224,25 +247,54 @@ impl Sources {
     }
 }
 
-/// A node's name from a member's, which may be longer and hold other characters.
+/// The longest name of a node.
+const LONGEST: usize = 32;
+
+/// A node's name from a member's, which may be longer and hold other characters. One that is cut, or
+/// that would be another's, ends in a hash of the whole.
 fn node_id(name: &str, shard: ShardId, taken: &[NodeId]) -> NodeId {
-    let tame = |text: &str| {
-        let text: String = text
-            .chars()
-            .map(|c| match c.is_ascii_alphanumeric() || c == '_' {
-                true => c,
-                false => '-',
-            })
-            .skip_while(|c| !c.is_ascii_alphanumeric())
-            .take(32)
-            .collect();
-        NodeId::new(&text).ok().filter(|id| !taken.contains(id))
+    let free = |text: &str| NodeId::new(text).ok().filter(|id| !taken.contains(id));
+    let prefixed = format!("{shard}-{name}");
+    let hashed = |salt: usize| {
+        let hash = fnv(name, salt);
+        let mut text = tame(name);
+        if text.is_empty() {
+            text = tame(&prefixed);
+        }
+        text.truncate(LONGEST - 9);
+        free(&format!("{text}-{hash:08x}"))
     };
-    tame(name)
-        .or_else(|| tame(&format!("{shard}-{name}")))
+    // One that is too long is no name.
+    free(&tame(name))
+        .or_else(|| {
+            let short = name.len() <= LONGEST;
+            short.then(|| free(&tame(&prefixed))).flatten()
+        })
+        .or_else(|| (0..=taken.len()).find_map(hashed))
         .or_else(|| NodeId::new(shard.as_str()).ok())
         // A shard's name is as good as a node's.
         .unwrap_or_else(|| unreachable!("{shard} is a name"))
+}
+
+/// In characters that a node's name may have: ASCII only.
+fn tame(text: &str) -> String {
+    text.chars()
+        .map(|c| match c.is_ascii_alphanumeric() || c == '_' {
+            true => c,
+            false => '-',
+        })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .collect()
+}
+
+/// FNV-1a: the same in every process and version.
+fn fnv(text: &str, salt: usize) -> u32 {
+    let salt = salt.to_string();
+    let salt = if salt == "0" { "" } else { &salt };
+    let bytes = text.bytes().chain(salt.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
@@ -259,7 +311,33 @@ mod tests {
         assert_eq!(id("_x"), "x");
         assert_eq!(id("s1a"), "s0-s1a", "another shard has that one");
         assert_eq!(id("\u{e4}\u{f6}"), "s0---");
-        assert_eq!(id(&"x".repeat(99)), "x".repeat(32));
+        assert_eq!(id(&"x".repeat(32)), "x".repeat(32));
         assert_eq!(id(""), "s0-");
+    }
+
+    #[test]
+    fn no_two_members_have_one_name() {
+        let shard = ShardId::new("s0").unwrap();
+        let long = "postgres-production-cluster-eu-central-";
+        let names = [
+            format!("{long}0"),
+            format!("{long}1"),
+            "pg-0".to_owned(),
+            "pg.0".to_owned(),
+            "pg:0".to_owned(),
+            "pg/0".to_owned(),
+        ];
+        let mut taken = Vec::new();
+        for name in &names {
+            let id = node_id(name, shard, &taken);
+            assert!(!taken.contains(&id), "{name} is {id} again");
+            taken.push(id);
+        }
+        let ids: Vec<String> = taken.iter().map(NodeId::to_string).collect();
+        assert!(ids[0].starts_with("postgres-production-clu-") && ids[0].len() == 32);
+        assert_eq!(ids[2..4], ["pg-0", "s0-pg-0"]);
+        // A name that is cut does not depend on who came before.
+        let alone = node_id(&names[1], shard, &[]);
+        assert_eq!(alone, taken[1]);
     }
 }

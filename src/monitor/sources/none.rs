@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::NodeChange;
 use crate::config::{Config, ShardConfig};
 use crate::error::{Error, Result};
+use crate::id::NodeIndex;
 use crate::topology::Event;
 
 /// No sources.
@@ -46,5 +47,7 @@ impl Sources {
         pending().await
     }
 
-    pub(in crate::monitor) fn end(&mut self) {}
+    pub(in crate::monitor) fn not_found(&mut self, _: NodeIndex) {}
+
+    pub(in crate::monitor) fn not_moved(&mut self, _: NodeIndex) {}
 }
