@@ -36,7 +36,7 @@ impl Machine {
         for node in &mut self.nodes {
             node.known |= node.absent(now, &self.settings);
         }
-        self.learn_system(now);
+        self.learn_system();
         let system = if let Some((_, confirmed)) = self.confirmed {
             Some(confirmed)
         } else if self.settled && self.system.is_some() {

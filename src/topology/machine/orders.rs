@@ -26,11 +26,7 @@ impl Machine {
     }
 
     /// The identity that an operator confirmed, from any server that claims to be this shard's.
-    ///
-    /// The act is stored on every server that takes writes. One of another identity that takes writes
-    /// and was not told contradicts it: a copy may have been given an identity of its own elsewhere, and
-    /// have come to one of this shard's addresses.
-    pub(super) fn learn_system(&mut self, now: Duration) {
+    pub(super) fn learn_system(&mut self) {
         let told = self
             .nodes
             .iter()
@@ -47,17 +43,7 @@ impl Machine {
             .clone()
             .any(|other| other.0 == newest.0 && other.1 != newest.1);
         let known = self.confirmed.map(|(number, _)| number);
-        let untold = |facts: &NodeFacts| {
-            let told = facts.orders.as_ref().and_then(|orders| orders.system);
-            !facts.in_recovery && facts.system != newest.1 && told != Some(newest.1)
-        };
-        let mut living = self
-            .nodes
-            .iter()
-            .filter(|node| !node.absent(now, &self.settings))
-            .filter_map(|node| node.facts.as_ref());
-        let objected = living.any(|facts| self.has_identity(facts) && untold(facts));
-        if !contradicted && !objected && known.is_none_or(|known| newest.0 > known) {
+        if !contradicted && known.is_none_or(|known| newest.0 > known) {
             self.confirmed = Some(newest);
         }
     }
