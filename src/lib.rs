@@ -72,6 +72,8 @@ mod monitor;
 pub mod observe;
 pub mod ops;
 pub mod pool;
+#[cfg(feature = "sql")]
+pub mod query;
 mod random;
 pub mod routing;
 pub mod sql;

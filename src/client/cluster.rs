@@ -1,7 +1,7 @@
 //! The client of one cluster.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -121,6 +121,7 @@ impl Cluster {
                 events,
                 tasks,
                 stop,
+                kept: OnceLock::new(),
             }),
         })
     }

@@ -1,7 +1,8 @@
 //! What all handles of one client share.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ pub(crate) struct Core {
     pub(super) events: broadcast::Sender<ShardEvent>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// What a higher room keeps with the client.
+    #[cfg_attr(not(feature = "sql"), allow(dead_code))]
+    pub(crate) kept: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Core {

@@ -14,6 +14,8 @@ pub struct Row<'a>(Source<'a>);
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
     Driver(&'a tokio_postgres::Row),
+    /// The first columns of the driver's row, under these names.
+    First(&'a [Column], &'a tokio_postgres::Row),
     Combined(&'a [Column], &'a OwnedRow),
 }
 
@@ -28,6 +30,12 @@ impl<'a> Row<'a> {
         Row(Source::Combined(columns, row))
     }
 
+    /// The first columns of a row, under these names.
+    #[cfg_attr(not(feature = "sql"), allow(dead_code))]
+    pub(crate) fn first(columns: &'a [Column], row: &'a tokio_postgres::Row) -> Self {
+        Row(Source::First(columns, row))
+    }
+
     /// Reads a column, by name.
     ///
     /// # Errors
@@ -39,6 +47,14 @@ impl<'a> Row<'a> {
             Source::Driver(row) => row
                 .try_get(name)
                 .map_err(|error| self.unreadable(name, error.into())),
+            Source::First(columns, row) => {
+                match columns.iter().position(|column| column.name == name) {
+                    Some(at) => row
+                        .try_get(at)
+                        .map_err(|error| self.unreadable(name, error.into())),
+                    None => Err(self.unreadable(name, "there is no such column".into())),
+                }
+            }
             Source::Combined(columns, row) => {
                 let at = columns.iter().position(|column| column.name == name);
                 read(columns, row, at).map_err(|error| self.unreadable(name, error))
@@ -56,6 +72,12 @@ impl<'a> Row<'a> {
             Source::Driver(row) => row
                 .try_get(index)
                 .map_err(|error| self.unreadable(&index.to_string(), error.into())),
+            Source::First(columns, row) => match index < columns.len() {
+                true => row
+                    .try_get(index)
+                    .map_err(|error| self.unreadable(&index.to_string(), error.into())),
+                false => Err(self.unreadable(&index.to_string(), "there is no such column".into())),
+            },
             Source::Combined(columns, row) => read(columns, row, Some(index))
                 .map_err(|error| self.unreadable(&index.to_string(), error)),
         }
@@ -69,7 +91,7 @@ impl<'a> Row<'a> {
                 .iter()
                 .map(|c| (c.name(), c.type_()))
                 .collect(),
-            Source::Combined(columns, _) => {
+            Source::First(columns, _) | Source::Combined(columns, _) => {
                 columns.iter().map(|c| (c.name.as_str(), &c.ty)).collect()
             }
         }
@@ -79,7 +101,7 @@ impl<'a> Row<'a> {
     pub fn driver(&self) -> Option<&'a tokio_postgres::Row> {
         match self.0 {
             Source::Driver(row) => Some(row),
-            Source::Combined(..) => None,
+            Source::First(..) | Source::Combined(..) => None,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct FanOutRow(pub(super) Source);
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Shard(ShardId, tokio_postgres::Row),
+    /// Its first columns, under these names.
+    #[cfg_attr(not(feature = "sql"), allow(dead_code))]
+    First(Option<ShardId>, Arc<[Column]>, tokio_postgres::Row),
     Combined(Arc<[Column]>, OwnedRow),
 }
 
@@ -32,6 +35,7 @@ impl FanOutRow {
     pub fn row(&self) -> Row<'_> {
         match &self.0 {
             Source::Shard(_, row) => row.into(),
+            Source::First(_, columns, row) => Row::first(columns, row),
             Source::Combined(columns, row) => Row::combined(columns, row),
         }
     }
@@ -40,7 +44,31 @@ impl FanOutRow {
     pub fn shard(&self) -> Option<ShardId> {
         match &self.0 {
             Source::Shard(shard, _) => Some(*shard),
+            Source::First(shard, ..) => *shard,
             Source::Combined(..) => None,
+        }
+    }
+
+    /// The same row, of which only the first columns are shown, under these names; `one` says that it is
+    /// a row of that shard.
+    #[cfg(feature = "sql")]
+    pub(crate) fn showing(self, columns: &Arc<[Column]>, one: bool) -> FanOutRow {
+        match self.0 {
+            Source::Shard(shard, row) => FanOutRow(Source::First(
+                one.then_some(shard),
+                Arc::clone(columns),
+                row,
+            )),
+            other => FanOutRow(other),
+        }
+    }
+
+    /// A column's bytes in PostgreSQL's binary format.
+    #[cfg(feature = "sql")]
+    pub(crate) fn bytes(&self, column: usize) -> Option<&[u8]> {
+        match &self.0 {
+            Source::Shard(_, row) | Source::First(_, _, row) => row.cell(column),
+            Source::Combined(_, row) => row.cell(column),
         }
     }
 

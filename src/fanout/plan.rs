@@ -1,24 +1,21 @@
 //! What a caller asks of a fan-out.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_postgres::types::ToSql;
 
 use super::answer::Answer;
 use super::merge::Merge;
-use super::scatter::FanOutRows;
-use super::source::{Source, State};
-use crate::client::{Cluster, Core, FromRow, Read, Token};
+use super::reading::Reading;
+use super::scatter::{FanOutRows, start};
+use super::statement::Statement;
+use crate::client::{Cluster, Core, FromRow, Token};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{ShardId, ShardIndex};
 use crate::routing::Key;
 use crate::topology::ReadPreference;
 
-/// Shards that work at once, unless said otherwise.
-const CONCURRENCY: usize = 16;
 /// Rows that are collected at most, unless said otherwise.
 const MAX_ROWS: usize = 1_000_000;
 
@@ -60,12 +57,7 @@ impl Cluster {
             merge: merge.into(),
             shards: None,
             fault: None,
-            preference: ReadPreference::Primary,
-            max_lag: None,
-            max_lag_time: None,
-            token: None,
-            within: core.config.timeouts.statement,
-            concurrency: CONCURRENCY,
+            reading: Reading::new(core),
             partial: false,
             max_rows: MAX_ROWS,
         }
@@ -83,12 +75,7 @@ pub struct FanOut<'a> {
     shards: Option<BTreeSet<ShardIndex>>,
     /// The first mistake in naming shards or keys.
     fault: Option<Error>,
-    preference: ReadPreference,
-    max_lag: Option<u64>,
-    max_lag_time: Option<Duration>,
-    token: Option<Token>,
-    within: Duration,
-    concurrency: usize,
+    reading: Reading,
     partial: bool,
     max_rows: usize,
 }
@@ -119,7 +106,7 @@ impl<'a> FanOut<'a> {
 
     /// Sets where each shard is read: its primary, unless said otherwise.
     pub fn preference(mut self, preference: ReadPreference) -> Self {
-        self.preference = preference;
+        self.reading.preference = preference;
         self
     }
 
@@ -130,20 +117,20 @@ impl<'a> FanOut<'a> {
 
     /// Leaves out replicas that are more than so many bytes of log behind, as of the last probe.
     pub fn max_lag(mut self, bytes: u64) -> Self {
-        self.max_lag = Some(bytes);
+        self.reading.max_lag = Some(bytes);
         self
     }
 
     /// Leaves out replicas that may show what is older than this; see
     /// [`Read::max_lag_time`](crate::client::Read::max_lag_time).
     pub fn max_lag_time(mut self, age: Duration) -> Self {
-        self.max_lag_time = Some(age);
+        self.reading.max_lag_time = Some(age);
         self
     }
 
     /// Sees at least what the token's writes did.
     pub fn at_least(mut self, token: &Token) -> Self {
-        self.token = Some(token.clone());
+        self.reading.token = Some(token.clone());
         self
     }
 
@@ -151,14 +138,14 @@ impl<'a> FanOut<'a> {
     /// `timeouts.statement` otherwise. What other shards and the reader of a stream take meanwhile
     /// does not count, as far as rows have arrived by then.
     pub fn within(mut self, time: Duration) -> Self {
-        self.within = time;
+        self.reading.within = time;
         self
     }
 
     /// Sets how many shards work at once, 16 otherwise. In an ordered merge it bounds the shards
     /// that work for their first row: every shard has to have a row before any can be given out.
     pub fn concurrency(mut self, shards: usize) -> Self {
-        self.concurrency = shards.max(1);
+        self.reading.concurrency = shards.max(1);
         self
     }
 
@@ -201,37 +188,15 @@ impl<'a> FanOut<'a> {
                     .with_label(Label::NOT_SENT),
             );
         }
-        let room = Arc::new(Semaphore::new(self.concurrency.min(Semaphore::MAX_PERMITS)));
-        let sources = shards.iter().map(|shard| {
-            let read = Read::new(self.core, *shard)
-                .preference(self.preference)
-                .within(self.within);
-            let read = match self.max_lag {
-                Some(bytes) => read.max_lag(bytes),
-                None => read,
-            };
-            let read = match self.max_lag_time {
-                Some(age) => read.max_lag_time(age),
-                None => read,
-            };
-            let read = match &self.token {
-                Some(token) => read.at_least(token),
-                None => read,
-            };
-            let source = Source {
-                core: self.core,
-                shard: *shard,
-                read,
-                sql: self.sql,
-                params: self.params,
-                within: self.within,
-                room: Arc::clone(&room),
-                room_for_first: self.merge.is_ordered(),
-                state: State::Waiting,
-            };
-            (self.core.shard(*shard).id(), source)
-        });
-        Ok(FanOutRows::new(sources.collect(), self.merge, self.partial))
+        let statement = Statement::Borrowed(self.sql, self.params);
+        Ok(start(
+            self.core,
+            &shards,
+            &statement,
+            &self.reading,
+            self.merge,
+            self.partial,
+        ))
     }
 
     /// Collects the merged rows.

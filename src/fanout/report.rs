@@ -55,3 +55,21 @@ impl Report {
         })
     }
 }
+
+#[cfg(feature = "sql")]
+impl Report {
+    /// One report of what several did at the same time; `None` of none.
+    pub(crate) fn together(reports: Vec<Report>) -> Option<Report> {
+        let mut all: Vec<ShardReport> = Vec::new();
+        for report in reports.into_iter().flat_map(|report| report.shards) {
+            match all.iter_mut().find(|known| known.shard == report.shard) {
+                Some(known) => {
+                    known.rows += report.rows;
+                    known.time = known.time.max(report.time);
+                }
+                None => all.push(report),
+            }
+        }
+        (!all.is_empty()).then_some(Report { shards: all })
+    }
+}

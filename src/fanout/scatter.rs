@@ -7,18 +7,50 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered, Stream, StreamExt};
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::answer::{self, FanOutRow};
 use super::merge::{Column, Engine, Merge, OwnedRow, Step, Window, check_same};
+use super::reading::Reading;
 use super::report::{Outcome, Report, ShardReport};
-use super::source::{Event, EventKind, Source};
+use super::source::{Event, EventKind, Source, State};
+use super::statement::Statement;
+use crate::client::Core;
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::id::ShardId;
+use crate::id::{ShardId, ShardIndex};
 
 /// Rows that are held of a shard whose part of an aggregate is not known to be whole yet.
 const HELD_ROWS: usize = 100_000;
+
+/// Starts a statement on shards.
+pub(crate) fn start<'a>(
+    core: &'a Core,
+    shards: &[ShardIndex],
+    statement: &Statement<'a>,
+    reading: &Reading,
+    merge: Merge,
+    partial: bool,
+) -> FanOutRows<'a> {
+    let room = Arc::new(Semaphore::new(
+        reading.concurrency.min(Semaphore::MAX_PERMITS),
+    ));
+    let sources = shards.iter().map(|shard| {
+        let source = Source {
+            core,
+            shard: *shard,
+            read: reading.read(core, *shard),
+            statement: statement.clone(),
+            within: reading.within,
+            room: Arc::clone(&room),
+            room_for_first: merge.is_ordered(),
+            state: State::Waiting,
+        };
+        (core.shard(*shard).id(), source)
+    });
+    FanOutRows::new(sources.collect(), merge, partial)
+}
 
 /// The merged rows of a fan-out, as they come.
 ///
@@ -56,7 +88,7 @@ enum Next {
 }
 
 impl<'a> FanOutRows<'a> {
-    pub(super) fn new(sources: Vec<(ShardId, Source<'a>)>, merge: Merge, partial: bool) -> Self {
+    fn new(sources: Vec<(ShardId, Source<'a>)>, merge: Merge, partial: bool) -> Self {
         let shards = sources.iter().map(|(shard, _)| ShardReport {
             shard: *shard,
             node: None,
@@ -110,6 +142,25 @@ impl<'a> FanOutRows<'a> {
                 Some(Err(error))
             }
         }
+    }
+
+    /// Waits until the first shard has answered, so that its columns are known.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    #[cfg(feature = "sql")]
+    pub(crate) async fn open(&mut self) -> Result<()> {
+        while self.open.is_none() && !self.over {
+            let Some((slot, event, source)) = self.running.next().await else {
+                break;
+            };
+            if let Err(error) = self.handle(slot, event, source) {
+                self.stop();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The names and types of the columns; `None` before the first shard answered. They are known

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
 use super::merge::Column;
+use super::statement::Statement;
 use crate::client::{Core, Read, deadline};
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardIndex};
@@ -20,8 +20,7 @@ pub(super) struct Source<'a> {
     pub(super) core: &'a Core,
     pub(super) shard: ShardIndex,
     pub(super) read: Read<'a>,
-    pub(super) sql: &'a str,
-    pub(super) params: &'a [&'a (dyn ToSql + Sync)],
+    pub(super) statement: Statement<'a>,
     /// How long its rows may be waited for, in all.
     pub(super) within: Duration,
     /// Bounds the shards that work at once.
@@ -168,7 +167,7 @@ impl Source<'_> {
         } else if scope.is_guarded() {
             lease.begin_read(&scope.begin_read(), deadline).await?;
         }
-        let mut rows = lease.open(self.sql, self.params, deadline).await?;
+        let mut rows = self.statement.open(lease, deadline).await?;
         let chunk = rows.chunk(deadline).await?;
         Ok((rows, chunk))
     }

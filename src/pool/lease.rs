@@ -311,6 +311,20 @@ impl Lease {
         Ok(())
     }
 
+    /// What a statement's parameters and columns are, by the server's own analysis. Nothing is run.
+    #[cfg(feature = "sql")]
+    pub(crate) async fn describe(&self, sql: &str, deadline: Instant) -> Result<Statement> {
+        if self.proxy().is_some() {
+            return Err(self.locate(Error::refused(
+                "a statement over many shards is planned with named statements, which a proxy in \
+                 transaction mode does not keep: add a direct node to the shard, or use fan_out() with \
+                 a declared merge",
+            )));
+        }
+        let statement = self.client().prepare(sql);
+        self.run(Phase::Prepare, deadline, statement).await
+    }
+
     async fn prepare(&self, sql: &str, phase: Phase, deadline: Instant) -> Result<Prepared> {
         let connection: &Connection = self.object();
         let statement = connection.client.prepare(sql);

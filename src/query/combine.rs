@@ -1,0 +1,709 @@
+//! A query whose rows have to be put together: what every shard runs, and what one node runs over the
+//! rows gathered.
+//!
+//! Wherever a subquery is the union of the shards' answers, its rows are gathered (a [`Fragment`]) and
+//! stand in the query in its place; what is left runs on one node, with PostgreSQL's own meaning. The
+//! rest is saving: conditions and projections go to the shards with the fragment, and where aggregates
+//! can be put together from the shards' own (`split`), those are gathered instead of rows.
+
+mod fragment;
+mod grouped;
+mod split;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use sqlparser::ast::{
+    Cte, Expr, Ident, JoinOperator, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TableFactor, TableWithJoins,
+};
+
+use super::bind::from::derived;
+use super::bind::{Items, Kind, column};
+use super::catalog::{Catalog, Placement};
+use super::closed;
+use super::keys::{self, Col};
+use super::names;
+use super::refusal::Refusal;
+use super::spread::{Analysis, Restrictions, Rows, Spread};
+use super::tree::{self, Node, NodeMut};
+
+pub(super) use fragment::{Fragment, cell, cell_name, name, select_of, table};
+
+/// The types that were asked for, by the query that has them.
+pub(super) type Types = HashMap<String, Vec<String>>;
+
+/// Why planning stops.
+pub(super) enum Stop {
+    Refused(Refusal),
+    /// The types of this query's columns have to be known first.
+    Ask(Box<Query>),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+/// A query for one node, and what feeds it.
+pub(super) struct Combined {
+    pub(super) query: Query,
+    pub(super) fragments: Vec<Fragment>,
+    /// Whether only aggregates are gathered, and no rows.
+    pub(super) only_partials: bool,
+}
+
+/// Takes a query apart.
+pub(super) fn combine(
+    mut query: Query,
+    items: &Items,
+    catalog: &Catalog,
+    types: &Types,
+) -> Result<Combined, Stop> {
+    let mut work = Work {
+        items,
+        catalog,
+        types,
+        analysis: Analysis::new(items, catalog),
+        ctes: HashMap::new(),
+        fragments: Vec::new(),
+        partials: 0,
+    };
+    work.query(&mut query)?;
+    Ok(Combined {
+        query,
+        only_partials: work.partials == work.fragments.len(),
+        fragments: work.fragments,
+    })
+}
+
+struct Work<'a> {
+    items: &'a Items,
+    catalog: &'a Catalog,
+    types: &'a Types,
+    analysis: Analysis<'a>,
+    /// The definitions of CTEs, as they were.
+    ctes: HashMap<String, Cte>,
+    fragments: Vec<Fragment>,
+    /// How many fragments are aggregates.
+    partials: usize,
+}
+
+impl Work<'_> {
+    /// Changes a query so that one node can run it.
+    fn query(&mut self, query: &mut Query) -> Result<(), Stop> {
+        self.analysis.learn_ctes(query, &[]);
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.ctes.insert(cte.alias.name.value.clone(), cte.clone());
+        }
+        let mut order = query.order_by.take();
+        let keys: &mut Vec<OrderByExpr> = match order.as_mut().map(|order| &mut order.kind) {
+            Some(OrderByKind::Expressions(keys)) => keys,
+            _ => &mut Vec::new(),
+        };
+        match query.body.as_mut() {
+            SetExpr::Select(select) => self.select(select, keys)?,
+            body => self.set(body)?,
+        }
+        query.order_by = order;
+        self.subqueries_of(query)?;
+        self.keep_used_ctes(query)
+    }
+
+    /// CTEs whose rows nothing asks for any more are not gathered.
+    fn keep_used_ctes(&mut self, query: &mut Query) -> Result<(), Stop> {
+        let Some(mut with) = query.with.take() else {
+            return Ok(());
+        };
+        let mut used = closed::free_ctes(query);
+        let mut kept = Vec::new();
+        for mut cte in with.cte_tables.into_iter().rev() {
+            if used.contains(&cte.alias.name.value) {
+                self.replace(&mut cte.query)?;
+                used.extend(closed::free_ctes(&cte.query));
+                kept.push(cte);
+            }
+        }
+        kept.reverse();
+        if !kept.is_empty() {
+            with.cte_tables = kept;
+            query.with = Some(with);
+        }
+        Ok(())
+    }
+
+    /// Limits and the like may hold subqueries.
+    fn subqueries_of(&mut self, query: &mut Query) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        if let Some(sqlparser::ast::LimitClause::LimitOffset { limit, offset, .. }) =
+            &mut query.limit_clause
+        {
+            for expr in limit
+                .iter_mut()
+                .chain(offset.iter_mut().map(|o| &mut o.value))
+            {
+                if outcome.is_ok() {
+                    outcome = self.expr(expr);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn set(&mut self, body: &mut SetExpr) -> Result<(), Stop> {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => {
+                self.arm(left)?;
+                self.arm(right)
+            }
+            SetExpr::Query(query) => self.replace(query),
+            SetExpr::Select(select) => self.select(select, &mut Vec::new()),
+            SetExpr::Values(values) => values
+                .rows
+                .iter_mut()
+                .flat_map(|row| &mut row.content)
+                .try_for_each(|expr| self.expr(expr)),
+            _ => Ok(()),
+        }
+    }
+
+    fn arm(&mut self, body: &mut SetExpr) -> Result<(), Stop> {
+        let mut query = fragment::query_of(body.clone());
+        match self.analysis.query(&query, &[]) {
+            Spread::Same => Ok(()),
+            Spread::Parts(parts) if is_closed(&query) => {
+                let gathered = self.gather(query, parts.only);
+                *body = SetExpr::Query(Box::new(gathered));
+                Ok(())
+            }
+            _ => {
+                self.set(&mut query.body)?;
+                *body = *query.body;
+                Ok(())
+            }
+        }
+    }
+
+    /// A subquery: gathered if it can be, else taken apart itself.
+    fn replace(&mut self, query: &mut Query) -> Result<(), Stop> {
+        match self.analysis.query(query, &[]) {
+            Spread::Same => Ok(()),
+            Spread::Parts(parts) if is_closed(query) => {
+                *query = self.gather(query.clone(), parts.only);
+                Ok(())
+            }
+            _ => self.query(query),
+        }
+    }
+
+    /// All subqueries of an expression.
+    fn expr(&mut self, expr: &mut Expr) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        tree::children_mut(expr, &mut |node| {
+            if outcome.is_ok() {
+                outcome = match node {
+                    NodeMut::Expr(inner) => self.expr(inner),
+                    NodeMut::Query(query) => self.replace(query),
+                };
+            }
+        });
+        outcome
+    }
+
+    /// Has a query run on the shards; yields the query that stands for its rows.
+    fn gather(&mut self, query: Query, only: Restrictions) -> Query {
+        let names = output_names(&query);
+        let at = self.add(query, only, names.len());
+        let items = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| SelectItem::ExprWithAlias {
+                expr: fragment::cell(at, n),
+                alias: Ident::with_quote('"', name),
+            });
+        select_of(items.collect(), vec![fragment::table(at)])
+    }
+
+    fn add(&mut self, mut query: Query, only: Restrictions, width: usize) -> usize {
+        self.define_ctes(&mut query);
+        self.fragments.push(Fragment { query, only, width });
+        self.fragments.len() - 1
+    }
+
+    /// Gives a query the CTEs that it names.
+    fn define_ctes(&self, query: &mut Query) {
+        let mut wanted: Vec<String> = closed::free_ctes(query).into_iter().collect();
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        while let Some(name) = wanted.pop() {
+            if let Some(cte) = self.ctes.get(&name)
+                && found.insert(name)
+            {
+                wanted.extend(closed::free_ctes(&cte.query));
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        // Each behind those that it names.
+        let mut order: Vec<Cte> = Vec::new();
+        while order.len() < found.len() {
+            let known: HashSet<String> = order.iter().map(|c| c.alias.name.value.clone()).collect();
+            let next = found
+                .iter()
+                .filter(|name| !known.contains(*name))
+                .find_map(|name| {
+                    let cte = self.ctes.get(name)?;
+                    let mut needs = closed::free_ctes(&cte.query);
+                    needs.retain(|need| need != name && !known.contains(need));
+                    needs.is_empty().then(|| cte.clone())
+                });
+            match next {
+                Some(cte) => order.push(cte),
+                None => break,
+            }
+        }
+        let recursive = order
+            .iter()
+            .any(|cte| super::spread::refers_to(&cte.query, &cte.alias.name.value));
+        match &mut query.with {
+            Some(with) => {
+                with.recursive = with.recursive || recursive;
+                with.cte_tables.splice(0..0, order);
+            }
+            None => query.with = Some(fragment::with(order, recursive)),
+        }
+    }
+
+    fn select(&mut self, select: &mut Select, order: &mut Vec<OrderByExpr>) -> Result<(), Stop> {
+        let (rows, _) = self.analysis.rows(select, &[]);
+        let aliases = closed::aliases(select);
+        match rows {
+            Rows::Same => {}
+            Rows::Parts { keys, only } if self.can_gather(select, &aliases) => {
+                let pushed = self.push_conditions(select, &aliases, &keys);
+                if select.selection.is_none()
+                    && self.analysis.aggregates(select)
+                    && let Some(()) = self.split(select, order, &pushed, &only)?
+                {
+                    return self.rest(select, order);
+                }
+                grouped::complete(select, order, self.items, &aliases, self.catalog);
+                self.gather_from(select, order, pushed, only, &aliases);
+            }
+            _ => {
+                grouped::complete(select, order, self.items, &aliases, self.catalog);
+                self.piecewise(select, order)?;
+            }
+        }
+        self.rest(select, order)
+    }
+
+    /// What is left of a SELECT may hold subqueries.
+    fn rest(&mut self, select: &mut Select, order: &mut [OrderByExpr]) -> Result<(), Stop> {
+        let mut outcome = Ok(());
+        tree::select_nodes_mut(select, &mut |node| {
+            if let (NodeMut::Expr(expr), Ok(())) = (node, &outcome) {
+                outcome = self.expr(expr);
+            }
+        });
+        for key in order {
+            if outcome.is_ok() {
+                outcome = self.expr(&mut key.expr);
+            }
+        }
+        outcome
+    }
+
+    /// Whether a whole FROM clause can be run on the shards, and its columns stand for it.
+    fn can_gather(&self, select: &Select, aliases: &[String]) -> bool {
+        let mut core = select_of(Vec::new(), select.from.clone());
+        core.body = Box::new(match *core.body {
+            SetExpr::Select(mut inner) => {
+                inner.projection = Vec::new();
+                SetExpr::Select(inner)
+            }
+            other => other,
+        });
+        let several = aliases.len() > 1;
+        let known = |alias: &String| {
+            let item = self.items.items.get(alias);
+            item.is_some_and(|item| item.columns.is_some())
+        };
+        is_closed(&core)
+            && aliases.iter().all(known)
+            && !(several && aliases.iter().any(|a| self.items.whole_rows.contains(a)))
+    }
+
+    /// Takes the conditions out of a SELECT that the shards can judge.
+    fn push_conditions(
+        &mut self,
+        select: &mut Select,
+        aliases: &[String],
+        keys: &[Col],
+    ) -> Vec<Expr> {
+        let Some(condition) = select.selection.take() else {
+            return Vec::new();
+        };
+        let mut pushed = Vec::new();
+        let mut kept = Vec::new();
+        for conjunct in tree::conjuncts(&condition) {
+            let ours = closed::names_in(conjunct)
+                .iter()
+                .all(|alias| aliases.contains(alias));
+            match ours && self.analysis.is_near(conjunct, keys) {
+                true => pushed.push(conjunct.clone()),
+                false => kept.push(conjunct.clone()),
+            }
+        }
+        select.selection = tree::conjunction(kept);
+        pushed
+    }
+
+    /// Puts the rows gathered in the place of a FROM clause.
+    fn gather_from(
+        &mut self,
+        select: &mut Select,
+        order: &[OrderByExpr],
+        pushed: Vec<Expr>,
+        only: Restrictions,
+        aliases: &[String],
+    ) {
+        let from = std::mem::take(&mut select.from);
+        let needed = self.needed(select, order, aliases);
+        select.from = self.stand_in(from, pushed, only, aliases, &needed);
+    }
+
+    /// The items of FROM that stand for a tree of joins: its rows gathered, and for each alias its
+    /// columns of them.
+    fn stand_in(
+        &mut self,
+        from: Vec<TableWithJoins>,
+        pushed: Vec<Expr>,
+        only: Restrictions,
+        aliases: &[String],
+        needed: &HashMap<String, Vec<String>>,
+    ) -> Vec<TableWithJoins> {
+        let none = Vec::new();
+        let columns: Vec<(&String, &String)> = aliases
+            .iter()
+            .flat_map(|alias| {
+                let names = needed.get(alias).unwrap_or(&none);
+                names.iter().map(move |name| (alias, name))
+            })
+            .collect();
+        let mut items: Vec<SelectItem> = columns
+            .iter()
+            .map(|(alias, name)| SelectItem::UnnamedExpr(column(alias, name)))
+            .collect();
+        if items.is_empty() {
+            items.push(SelectItem::UnnamedExpr(super::bind::position(0)));
+        }
+        let width = items.len();
+        let mut query = select_of(items, from);
+        fragment::set_condition(&mut query, tree::conjunction(pushed));
+        let at = self.add(query, only, width);
+        let part = |alias: &str| -> Vec<SelectItem> {
+            let mine = columns.iter().enumerate().filter(|(_, (a, _))| *a == alias);
+            mine.map(|(n, (_, name))| SelectItem::ExprWithAlias {
+                expr: fragment::cell(at, n),
+                alias: Ident::with_quote('"', name.as_str()),
+            })
+            .collect()
+        };
+        if let [alias] = aliases {
+            let items = part(alias);
+            let items = match items.is_empty() {
+                true => vec![SelectItem::UnnamedExpr(fragment::cell(at, 0))],
+                false => items,
+            };
+            let query = select_of(items, vec![fragment::table(at)]);
+            return vec![fragment::item(derived(query, alias, false))];
+        }
+        let mut out = vec![fragment::table(at)];
+        for alias in aliases {
+            let items = part(alias);
+            if !items.is_empty() {
+                let query = select_of(items, Vec::new());
+                out.push(fragment::item(derived(query, alias, true)));
+            }
+        }
+        out
+    }
+
+    /// The columns of these aliases that a SELECT names, apart from its FROM.
+    fn needed(
+        &self,
+        select: &Select,
+        order: &[OrderByExpr],
+        aliases: &[String],
+    ) -> HashMap<String, Vec<String>> {
+        let mut used: HashSet<Col> = HashSet::new();
+        let mut whole: HashSet<String> = HashSet::new();
+        let mut see = |expr: &Expr| {
+            tree::any_expr(expr, &mut |expr| {
+                match expr {
+                    Expr::Identifier(ident) => {
+                        whole.insert(ident.value.clone());
+                    }
+                    other => used.extend(
+                        keys::col(other).filter(|_| matches!(other, Expr::CompoundIdentifier(_))),
+                    ),
+                }
+                false
+            });
+        };
+        tree::select_nodes(select, &mut |node| match node {
+            Node::Expr(expr) => see(expr),
+            Node::Query(query) => {
+                tree::any_in_query(query, &mut |expr| {
+                    see(expr);
+                    false
+                });
+            }
+        });
+        order.iter().for_each(|key| see(&key.expr));
+        aliases
+            .iter()
+            .map(|alias| {
+                let item = self.items.items.get(alias);
+                let all = item
+                    .and_then(|item| item.columns.clone())
+                    .unwrap_or_default();
+                let needed = match whole.contains(alias) {
+                    true => all,
+                    false => {
+                        let mut seen = HashSet::new();
+                        all.into_iter()
+                            .filter(|name| used.contains(&(alias.clone(), name.clone())))
+                            .filter(|name| seen.insert(name.clone()))
+                            .collect()
+                    }
+                };
+                (alias.clone(), needed)
+            })
+            .collect()
+    }
+
+    /// Every part of a FROM clause by itself.
+    fn piecewise(&mut self, select: &mut Select, order: &[OrderByExpr]) -> Result<(), Stop> {
+        let aliases = closed::aliases(select);
+        let needed = self.needed(select, order, &aliases);
+        let nullable = nullable(&select.from);
+        let conditions: Vec<Expr> = super::spread::holding(select)
+            .into_iter()
+            .flat_map(tree::conjuncts)
+            .cloned()
+            .collect();
+        let mut from = Vec::new();
+        for mut tree in std::mem::take(&mut select.from) {
+            if !tree.joins.is_empty()
+                && let Some(stand_in) = self.colocated(&tree, &conditions, &needed)
+            {
+                from.extend(stand_in);
+                continue;
+            }
+            self.tree(&mut tree, &conditions, &nullable, &needed)?;
+            from.push(tree);
+        }
+        select.from = from;
+        Ok(())
+    }
+
+    /// A tree of joins that the shards can run.
+    fn colocated(
+        &mut self,
+        tree: &TableWithJoins,
+        conditions: &[Expr],
+        needed: &HashMap<String, Vec<String>>,
+    ) -> Option<Vec<TableWithJoins>> {
+        let aliases = closed::tree_aliases(tree);
+        let pushed: Vec<Expr> = conditions
+            .iter()
+            .filter(|condition| {
+                let names = closed::names_in(condition);
+                !names.is_empty() && names.iter().all(|alias| aliases.contains(alias))
+            })
+            .cloned()
+            .collect();
+        let mut query = select_of(Vec::new(), vec![tree.clone()]);
+        fragment::set_condition(&mut query, tree::conjunction(pushed));
+        let SetExpr::Select(mut probe) = *query.body else {
+            return None;
+        };
+        let (Rows::Parts { keys, only }, true) = (
+            self.analysis.rows(&probe, &[]).0,
+            self.can_gather(&probe, &aliases),
+        ) else {
+            return None;
+        };
+        let pushed = self.push_conditions(&mut probe, &aliases, &keys);
+        Some(self.stand_in(vec![tree.clone()], pushed, only, &aliases, needed))
+    }
+
+    fn tree(
+        &mut self,
+        tree: &mut TableWithJoins,
+        conditions: &[Expr],
+        nullable: &HashSet<String>,
+        needed: &HashMap<String, Vec<String>>,
+    ) -> Result<(), Stop> {
+        self.factor(&mut tree.relation, conditions, nullable, needed)?;
+        for join in &mut tree.joins {
+            self.factor(&mut join.relation, conditions, nullable, needed)?;
+        }
+        Ok(())
+    }
+
+    fn factor(
+        &mut self,
+        factor: &mut TableFactor,
+        conditions: &[Expr],
+        nullable: &HashSet<String>,
+        needed: &HashMap<String, Vec<String>>,
+    ) -> Result<(), Stop> {
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => self.tree(table_with_joins, conditions, nullable, needed),
+            TableFactor::Derived {
+                lateral, subquery, ..
+            } => match lateral {
+                true => match self.analysis.query(subquery, &[]) {
+                    Spread::Same => Ok(()),
+                    _ => self.query(subquery),
+                },
+                false => self.replace(subquery),
+            },
+            TableFactor::Table { .. } => {
+                let Some(alias) = closed::alias(factor) else {
+                    return Ok(());
+                };
+                let Some(Kind::Table(table)) = self.items.items.get(&alias).map(|item| &item.kind)
+                else {
+                    return Ok(());
+                };
+                let Placement::Sharded(key) = table.placement.clone() else {
+                    return Ok(());
+                };
+                let columns = needed.get(&alias).cloned().unwrap_or_default();
+                let keys: Vec<Col> = key.iter().map(|key| (alias.clone(), key.clone())).collect();
+                let pushed: Vec<Expr> = match nullable.contains(&alias) {
+                    true => Vec::new(),
+                    false => conditions
+                        .iter()
+                        .filter(|condition| {
+                            closed::names_in(condition).iter().eq([&alias])
+                                && self.analysis.is_near(condition, &keys)
+                        })
+                        .cloned()
+                        .collect(),
+                };
+                let key_type = self.catalog.key_type;
+                let only = pushed
+                    .iter()
+                    .filter_map(|c| keys::allowed(c, key_type, &|col| keys.contains(col)))
+                    .collect();
+                let stand_in = self.stand_in(
+                    vec![fragment::item(factor.clone())],
+                    pushed,
+                    only,
+                    std::slice::from_ref(&alias),
+                    &HashMap::from([(alias.clone(), columns)]),
+                );
+                if let Some(item) = stand_in.into_iter().next() {
+                    *factor = item.relation;
+                }
+                Ok(())
+            }
+            TableFactor::Function { args, .. } => {
+                arguments(args).try_for_each(|expr| self.expr(expr))
+            }
+            TableFactor::UNNEST { array_exprs, .. } => {
+                array_exprs.iter_mut().try_for_each(|expr| self.expr(expr))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn arguments(args: &mut [sqlparser::ast::FunctionArg]) -> impl Iterator<Item = &mut Expr> {
+    use sqlparser::ast::{FunctionArg, FunctionArgExpr};
+    args.iter_mut().filter_map(|arg| match arg {
+        FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        }
+        | FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    })
+}
+
+/// Whether a query names nothing outside.
+fn is_closed(query: &Query) -> bool {
+    closed::free(query).is_empty()
+}
+
+/// Aliases that an outer join may fill with NULLs.
+fn nullable(from: &[TableWithJoins]) -> HashSet<String> {
+    let mut out = HashSet::new();
+    for tree in from {
+        nullable_in(tree, &mut out);
+    }
+    out
+}
+
+fn nullable_in(tree: &TableWithJoins, out: &mut HashSet<String>) {
+    let of = |factor: &TableFactor| -> Vec<String> {
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => closed::tree_aliases(table_with_joins),
+            other => closed::alias(other).into_iter().collect(),
+        }
+    };
+    let inside = |factor: &TableFactor, out: &mut HashSet<String>| {
+        if let TableFactor::NestedJoin {
+            table_with_joins, ..
+        } = factor
+        {
+            nullable_in(table_with_joins, out);
+        }
+    };
+    let mut left = of(&tree.relation);
+    inside(&tree.relation, out);
+    for join in &tree.joins {
+        let right = of(&join.relation);
+        inside(&join.relation, out);
+        match &join.join_operator {
+            JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => out.extend(right.clone()),
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => out.extend(left.clone()),
+            JoinOperator::FullOuter(_) => {
+                out.extend(left.clone());
+                out.extend(right.clone());
+            }
+            _ => {}
+        }
+        left.extend(right);
+    }
+}
+
+/// The names of a query's columns.
+pub(super) fn output_names(query: &Query) -> Vec<String> {
+    fn of(body: &SetExpr) -> Vec<String> {
+        match body {
+            SetExpr::Select(select) => select
+                .projection
+                .iter()
+                .map(|item| names::of_item(item).unwrap_or_default())
+                .collect(),
+            SetExpr::Query(query) => of(&query.body),
+            SetExpr::SetOperation { left, .. } => of(left),
+            SetExpr::Values(values) => {
+                let width = values.rows.first().map_or(0, |row| row.content.len());
+                (1..=width).map(|n| format!("column{n}")).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+    of(&query.body)
+}

@@ -1,0 +1,154 @@
+//! Queries as text for the servers.
+
+use std::fmt::Write as _;
+
+use sqlparser::ast::{Expr, Query, Value};
+use tokio_postgres::types::Type;
+
+use super::combine::{cell_name, name};
+use super::moment::{self, cast};
+use super::params::type_name;
+use super::tree;
+
+/// A text with the parameters that it takes, in order: numbers from 1, and 0 for the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) sql: String,
+    pub(super) params: Vec<usize>,
+}
+
+impl Text {
+    /// The types of its parameters.
+    pub(super) fn types(&self, types: &[Type]) -> Vec<Type> {
+        self.params.iter().map(|n| type_of(types, *n)).collect()
+    }
+}
+
+fn type_of(types: &[Type], number: usize) -> Type {
+    match number.checked_sub(1) {
+        Some(at) => types.get(at).cloned().unwrap_or(Type::UNKNOWN),
+        None => Type::TIMESTAMPTZ,
+    }
+}
+
+/// Writes a query, with its parameters numbered anew and of the types that the whole statement gives
+/// them: a part of it might suggest others.
+pub(super) fn text(query: &Query, types: &[Type]) -> Text {
+    let mut query = query.clone();
+    let mut params: Vec<usize> = Vec::new();
+    tree::change_query(&mut query, &mut |expr| {
+        let Expr::Value(value) = expr else { return };
+        let Value::Placeholder(written) = &value.value else {
+            return;
+        };
+        let number = match written.as_str() {
+            moment::PARAMETER => 0,
+            other => match super::keys::number(other) {
+                Some(number) => number,
+                None => return,
+            },
+        };
+        let at = match params.iter().position(|known| *known == number) {
+            Some(at) => at,
+            None => {
+                params.push(number);
+                params.len() - 1
+            }
+        };
+        let placeholder = Value::Placeholder(format!("${}", at + 1)).with_empty_span();
+        let ty = type_name(&type_of(types, number));
+        *expr = Expr::Nested(Box::new(cast(Expr::Value(placeholder), &ty)));
+    });
+    Text {
+        sql: query.to_string(),
+        params,
+    }
+}
+
+/// How a column of a fragment travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Carried {
+    /// The type's name in SQL.
+    pub(super) ty: String,
+    /// The array that carries it: of its own type, or of text.
+    pub(super) array: Type,
+    /// Cast back from text.
+    pub(super) cast: bool,
+    pub(super) collation: Option<String>,
+}
+
+/// A fragment's text, with the columns that do not travel in binary written as text.
+pub(super) fn carried(text: &Text, columns: &[Carried]) -> Text {
+    if !columns.iter().any(|column| column.cast) {
+        return text.clone();
+    }
+    let names: Vec<String> = (0..columns.len()).map(cell_name).collect();
+    let items: Vec<String> = columns
+        .iter()
+        .zip(&names)
+        .map(|(column, name)| match column.cast {
+            true => format!("q.{name}::pg_catalog.text"),
+            false => format!("q.{name}"),
+        })
+        .collect();
+    Text {
+        sql: format!(
+            "SELECT {} FROM (\n{}\n) q ({})",
+            items.join(", "),
+            text.sql,
+            names.join(", ")
+        ),
+        params: text.params.clone(),
+    }
+}
+
+/// Puts the rows of fragments into the text of the query that is over them: as arrays, the parameters
+/// behind its own.
+pub(super) fn fed(text: &Text, fragments: &[Vec<Carried>]) -> String {
+    let mut sql = text.sql.clone();
+    let mut next = text.params.len() + 1;
+    for (at, columns) in fragments.iter().enumerate() {
+        let mut arrays = String::new();
+        let mut names = String::new();
+        let mut items = String::new();
+        for (n, column) in columns.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            let cell = cell_name(n);
+            let _ = write!(arrays, "{comma}${next}::{}", type_name(&column.array));
+            let _ = write!(names, "{comma}{cell}");
+            let _ = write!(items, "{comma}u.{cell}");
+            if column.cast {
+                let _ = write!(items, "::{}", column.ty);
+            }
+            if let Some(collation) = &column.collation {
+                let _ = write!(items, " COLLATE {collation}");
+            }
+            let _ = write!(items, " AS {cell}");
+            next += 1;
+        }
+        let name = name(at);
+        let rows = format!(
+            "FROM (SELECT {items} FROM ROWS FROM (pg_catalog.unnest({arrays})) AS u ({names})) AS {name}"
+        );
+        sql = replace_from(&sql, &name, &rows);
+    }
+    sql
+}
+
+/// A fragment stands behind FROM, or behind a comma of it; its columns are named with it elsewhere.
+fn replace_from(sql: &str, name: &str, rows: &str) -> String {
+    let mut out = String::with_capacity(sql.len() + rows.len());
+    let mut rest = sql;
+    let item = rows.strip_prefix("FROM ").unwrap_or(rows);
+    while let Some(at) = rest.find(name) {
+        let (before, behind) = rest.split_at(at);
+        let behind = behind.strip_prefix(name).unwrap_or(behind);
+        out.push_str(before);
+        let goes_on =
+            behind.starts_with(|c: char| c == '.' || c.is_ascii_alphanumeric() || c == '_');
+        out.push_str(if goes_on { name } else { item });
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,508 @@
+//! What a caller asks of all shards, in SQL.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::explain::{Explained, ShardWork, Tier};
+use super::gather::{Bounds, Budget, Gathered};
+use super::narrow;
+use super::params;
+use super::plan::{Combining, Feed, Merging, Plan, Statement as Text, Steps};
+use super::planner::Planner;
+use super::rows::SqlRows;
+use super::shape::Count;
+use super::spread::Restrictions;
+use crate::client::{Cluster, Core, FromRow, Token};
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::fanout::{Answer, Encoded, FanOutRows, Merge, Reading, Statement, start};
+use crate::id::ShardIndex;
+use crate::topology::ReadPreference;
+
+/// Rows that are gathered at most, unless said otherwise.
+const MAX_GATHERED_ROWS: usize = 1_000_000;
+/// Bytes that are gathered at most, unless said otherwise.
+const MAX_GATHERED_BYTES: usize = 64 << 20;
+/// Rows that are collected at most, unless said otherwise.
+const MAX_ROWS: usize = 1_000_000;
+
+impl Cluster {
+    /// A SELECT over all shards as if they were one database, or a refusal that says why not.
+    ///
+    /// The statement is planned: keys in its conditions narrow the shards; what can run on each shard
+    /// does; aggregates are put together from the shards' own; and what is left runs over gathered rows
+    /// on one node, within bounds. Each shard is read at its own moment. Plans are kept by the
+    /// statement's text, so that texts should be few: pass values as parameters.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: pgshard::Cluster) -> pgshard::Result<()> {
+    /// let answer = cluster
+    ///     .sql(
+    ///         "SELECT c.country, count(*) AS accounts, avg(a.balance)::text AS average \
+    ///          FROM customers c JOIN bank_accounts a USING (customer_id) \
+    ///          WHERE a.currency = $1 GROUP BY c.country ORDER BY accounts DESC LIMIT 10",
+    ///         &[&"EUR"],
+    ///     )
+    ///     .prefer_replica()
+    ///     .query::<(String, i64, String)>()
+    ///     .await?;
+    /// for (country, accounts, average) in &answer.rows {
+    ///     println!("{country}: {accounts} accounts of {average} on average");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sql<'a>(&'a self, sql: &'a str, params: &'a [&'a (dyn ToSql + Sync)]) -> Sql<'a> {
+        let core = self.core();
+        Sql {
+            core,
+            sql,
+            params,
+            reading: Reading::new(core),
+            max_rows: MAX_ROWS,
+            bounds: Bounds {
+                rows: MAX_GATHERED_ROWS,
+                bytes: MAX_GATHERED_BYTES,
+            },
+        }
+    }
+}
+
+/// A statement over all shards; made by [`Cluster::sql`].
+#[must_use = "nothing is sent before `query`, `stream` or `explain`"]
+pub struct Sql<'a> {
+    core: &'a Core,
+    sql: &'a str,
+    params: &'a [&'a (dyn ToSql + Sync)],
+    reading: Reading,
+    max_rows: usize,
+    bounds: Bounds,
+}
+
+impl<'a> Sql<'a> {
+    /// Sets where each shard is read: its primary, unless said otherwise.
+    pub fn preference(mut self, preference: ReadPreference) -> Self {
+        self.reading.preference = preference;
+        self
+    }
+
+    /// Reads from replicas where they qualify, else from primaries.
+    pub fn prefer_replica(self) -> Self {
+        self.preference(ReadPreference::PreferReplica)
+    }
+
+    /// Leaves out replicas that are more than so many bytes of log behind, as of the last probe.
+    pub fn max_lag(mut self, bytes: u64) -> Self {
+        self.reading.max_lag = Some(bytes);
+        self
+    }
+
+    /// Leaves out replicas that may show what is older than this; see
+    /// [`Read::max_lag_time`](crate::client::Read::max_lag_time).
+    pub fn max_lag_time(mut self, age: Duration) -> Self {
+        self.reading.max_lag_time = Some(age);
+        self
+    }
+
+    /// Sees at least what the token's writes did.
+    pub fn at_least(mut self, token: &Token) -> Self {
+        self.reading.token = Some(token.clone());
+        self
+    }
+
+    /// Sets how long each shard, and the node that puts rows together, may take;
+    /// `timeouts.statement` otherwise.
+    pub fn within(mut self, time: Duration) -> Self {
+        self.reading.within = time;
+        self
+    }
+
+    /// Sets how many shards work at once, 16 otherwise.
+    pub fn concurrency(mut self, shards: usize) -> Self {
+        self.reading.concurrency = shards.max(1);
+        self
+    }
+
+    /// Sets how many rows [`query`](Self::query) collects at most, a million otherwise.
+    pub fn max_rows(mut self, rows: usize) -> Self {
+        self.max_rows = rows;
+        self
+    }
+
+    /// Sets what may be gathered at most for one node to put together: a million rows and 64 MiB
+    /// otherwise. It is held in memory here, and sent to the node in one message; PostgreSQL takes up to
+    /// 1 GB.
+    pub fn max_gathered(mut self, rows: usize, bytes: usize) -> Self {
+        self.bounds = Bounds { rows, bytes };
+        self
+    }
+
+    /// Runs the statement and collects its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream); [`Refused`](ErrorKind::Refused) if there are more than
+    /// [`max_rows`](Self::max_rows); [`Decode`](ErrorKind::Decode) for a row that does not fit `T`.
+    pub async fn query<T: FromRow>(self) -> Result<Answer<T>> {
+        let max_rows = self.max_rows;
+        let mut stream = self.stream().await?;
+        let mut rows = Vec::new();
+        while let Some(row) = stream.next().await {
+            let row = row?;
+            if rows.len() >= max_rows {
+                return Err(Error::refused(format!(
+                    "the answer has more than {max_rows} rows: read it as a stream, add a limit, \
+                     or raise max_rows()"
+                ))
+                .in_phase(Phase::Merge));
+            }
+            rows.push(row.read()?);
+        }
+        Ok(Answer {
+            rows,
+            report: stream.into_report(),
+        })
+    }
+
+    /// The only row of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query); and if there is not exactly one row.
+    pub async fn query_one<T: FromRow>(self) -> Result<T> {
+        let Answer { mut rows, .. } = self.max_rows(2).query().await?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok(row),
+            (last, _) => Err(Error::new(
+                ErrorKind::Decode,
+                format!(
+                    "exactly one row was expected, the answer has {}",
+                    if last.is_some() { "more" } else { "none" }
+                ),
+            )
+            .in_phase(Phase::Merge)),
+        }
+    }
+
+    /// Runs the statement and hands out its rows as they come. Dropping the stream cancels what is still
+    /// running.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL's own error for a statement that it does not take; [`Refused`](ErrorKind::Refused)
+    /// with a [`Refusal`](super::Refusal) if it cannot be right over many shards, or if more would have to be
+    /// gathered than [`max_gathered`](Self::max_gathered) allows; a shard's error: all must answer.
+    pub async fn stream(self) -> Result<SqlRows<'a>> {
+        let planner = Planner::of(self.core);
+        let plan = params::boxed(planner.plan(self.core, &self.reading, self.sql)).await?;
+        match self.run(&plan).await {
+            Err(error) if planner.is_stale(&error, plan.made) => {
+                let plan = params::boxed(planner.plan(self.core, &self.reading, self.sql)).await?;
+                self.run(&plan).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Tells what would be done, without doing it.
+    ///
+    /// # Errors
+    ///
+    /// As [`stream`](Self::stream), but for those of running.
+    pub async fn explain(self) -> Result<Explained> {
+        let planner = Planner::of(self.core);
+        let plan = params::boxed(planner.plan(self.core, &self.reading, self.sql)).await?;
+        let params = params::encode(self.params, &plan.types)?;
+        let work = |shards: BTreeSet<ShardIndex>, sql: &str| ShardWork {
+            shards: shards
+                .into_iter()
+                .map(|shard| self.core.shard(shard).id())
+                .collect(),
+            sql: sql.to_owned(),
+        };
+        if let Some(shard) = self.pinned(&plan, &params)? {
+            return Ok(Explained {
+                tier: Tier::Pass,
+                shards: vec![work(BTreeSet::from([shard]), self.sql)],
+                merge: "none".to_owned(),
+                combine: None,
+            });
+        }
+        let merge = plan.merge();
+        Ok(match &plan.steps {
+            Steps::Anywhere => Explained {
+                tier: Tier::Pass,
+                shards: vec![work(BTreeSet::from([ShardIndex(0)]), self.sql)],
+                merge,
+                combine: None,
+            },
+            Steps::OneShard(refusal) => return Err(refusal.clone().into()),
+            Steps::Merge(merging) => Explained {
+                tier: Tier::Push,
+                shards: vec![work(
+                    self.shards(&merging.only, &params)?,
+                    &merging.text.sql,
+                )],
+                merge,
+                combine: None,
+            },
+            Steps::Combine(combining) => Explained {
+                tier: combining.tier,
+                shards: combining
+                    .feeds
+                    .iter()
+                    .map(|feed| Ok(work(self.shards(&feed.only, &params)?, &feed.text.sql)))
+                    .collect::<Result<_>>()?,
+                merge,
+                combine: Some(combining.text.sql.to_string()),
+            },
+        })
+    }
+
+    /// The one shard that has all that the statement asks for.
+    fn pinned(&self, plan: &Plan, params: &[Encoded]) -> Result<Option<ShardIndex>> {
+        let Some(pins) = plan.pins.as_ref().filter(|pins| !pins.is_empty()) else {
+            return Ok(None);
+        };
+        let mut one = None;
+        for terms in pins {
+            let Some(shards) = narrow::any_of(terms, params, &self.core.config.map)? else {
+                return Ok(None);
+            };
+            for shard in shards {
+                if one.is_some_and(|known| known != shard) {
+                    return Ok(None);
+                }
+                one = Some(shard);
+            }
+        }
+        // No key at all: no row of a sharded table takes part.
+        Ok(Some(one.unwrap_or(ShardIndex(0))))
+    }
+
+    /// The shards that have rows under these restrictions, but one at least, for an answer of no rows.
+    fn shards(&self, only: &Restrictions, params: &[Encoded]) -> Result<BTreeSet<ShardIndex>> {
+        let found = narrow::shards(only, params, &self.core.config.map)?;
+        let mut shards = match found {
+            Some(shards) => shards,
+            None => self.core.shards().map(|(shard, _)| shard).collect(),
+        };
+        if shards.is_empty() {
+            shards.insert(ShardIndex(0));
+        }
+        Ok(shards)
+    }
+
+    async fn run(&self, plan: &Plan) -> Result<SqlRows<'a>> {
+        let mut params = params::encode(self.params, &plan.types)?;
+        if let Some(shard) = self.pinned(plan, &params)? {
+            return self.pass(plan, params, vec![shard]).await;
+        }
+        if plan.asks_time && !matches!(plan.steps, Steps::Anywhere | Steps::OneShard(_)) {
+            let time = self.time().await?;
+            params.push(time);
+        }
+        match &plan.steps {
+            Steps::Anywhere => {
+                params.truncate(plan.types.len());
+                let shards = self.core.shards().map(|(shard, _)| shard).collect();
+                self.pass(plan, params, shards).await
+            }
+            Steps::OneShard(refusal) => Err(refusal.clone().into()),
+            Steps::Merge(merging) => self.merge(plan, merging, &params).await,
+            Steps::Combine(combining) => self.combine(plan, combining, &params).await,
+        }
+    }
+
+    /// Runs the statement as it is on the first of these shards that answers.
+    async fn pass(
+        &self,
+        plan: &Plan,
+        params: Vec<Encoded>,
+        shards: Vec<ShardIndex>,
+    ) -> Result<SqlRows<'a>> {
+        let statement = Statement::Owned(self.sql.into(), params.into());
+        let rows = self.first_of(&statement, shards).await?;
+        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, true))
+    }
+
+    async fn merge(
+        &self,
+        plan: &Plan,
+        merging: &Merging,
+        params: &[Encoded],
+    ) -> Result<SqlRows<'a>> {
+        let shards: Vec<ShardIndex> = self.shards(&merging.only, params)?.into_iter().collect();
+        let mut merge = match merging.order.is_empty() {
+            true => Merge::concat(),
+            false => Merge::ordered(merging.order.iter().cloned()),
+        };
+        if let Some(rows) = rows_of(merging.limit.as_ref(), params) {
+            merge = merge.limit(rows);
+        }
+        if let Some(rows) = rows_of(merging.offset.as_ref(), params) {
+            merge = merge.offset(rows);
+        }
+        let statement = statement(&merging.text, plan, params);
+        let rows = start(self.core, &shards, &statement, &self.reading, merge, false);
+        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, true)
+            .ready()
+            .await?)
+    }
+
+    async fn combine(
+        &self,
+        plan: &Plan,
+        combining: &Combining,
+        params: &[Encoded],
+    ) -> Result<SqlRows<'a>> {
+        let budget = Budget::new(self.bounds);
+        let feeds = combining
+            .feeds
+            .iter()
+            .map(|feed| self.gather(plan, feed, params, &budget));
+        let gathered = try_join_all(feeds).await?;
+        let mut arguments = arguments(&combining.text, plan, params);
+        let mut near = BTreeSet::new();
+        let mut reports = Vec::new();
+        for (arrays, report, shards) in gathered {
+            arguments.extend(arrays);
+            near.extend(shards);
+            reports.push(report);
+        }
+        let statement = Statement::Owned(Arc::clone(&combining.text.sql), arguments.into());
+        // Those that just answered first.
+        let mut shards: Vec<ShardIndex> = near.iter().copied().collect();
+        if !shards.is_empty() {
+            let turn = crate::random::number() as usize % shards.len();
+            shards.rotate_left(turn);
+        }
+        shards.extend(
+            self.core
+                .shards()
+                .map(|(shard, _)| shard)
+                .filter(|s| !near.contains(s)),
+        );
+        let rows = self.first_of(&statement, shards).await?;
+        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, false).after(reports))
+    }
+
+    async fn gather(
+        &self,
+        plan: &Plan,
+        feed: &Feed,
+        params: &[Encoded],
+        budget: &Budget,
+    ) -> Result<(Vec<Encoded>, crate::fanout::Report, BTreeSet<ShardIndex>)> {
+        let shards = self.shards(&feed.only, params)?;
+        let list: Vec<ShardIndex> = shards.iter().copied().collect();
+        let statement = statement(&feed.text, plan, params);
+        let mut rows = start(
+            self.core,
+            &list,
+            &statement,
+            &self.reading,
+            Merge::concat(),
+            false,
+        );
+        let mut gathered = Gathered::new(&feed.columns);
+        while let Some(row) = rows.next().await {
+            gathered.push(&row?, budget, &feed.text.sql)?;
+        }
+        Ok((gathered.into_arrays().collect(), rows.into_report(), shards))
+    }
+
+    /// Starts a statement on the first of these shards that answers.
+    async fn first_of(
+        &self,
+        statement: &Statement<'static>,
+        shards: Vec<ShardIndex>,
+    ) -> Result<FanOutRows<'a>> {
+        let mut last = None;
+        for shard in shards {
+            let mut rows = start(
+                self.core,
+                &[shard],
+                statement,
+                &self.reading,
+                Merge::concat(),
+                false,
+            );
+            match rows.open().await {
+                Ok(()) => return Ok(rows),
+                Err(error) if is_elsewhere(&error) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "there is no shard to ask")))
+    }
+
+    /// The time of a transaction on one server.
+    async fn time(&self) -> Result<Encoded> {
+        let statement = Statement::Owned("SELECT pg_catalog.now()".into(), Arc::from([]));
+        let shards = self.core.shards().map(|(shard, _)| shard).collect();
+        let mut rows = self.first_of(&statement, shards).await?;
+        let row = rows.next().await.transpose()?;
+        let bytes = row.as_ref().and_then(|row| row.bytes(0));
+        Ok(Encoded {
+            ty: Type::TIMESTAMPTZ,
+            bytes: bytes.map(bytes::Bytes::copy_from_slice),
+        })
+    }
+}
+
+impl std::fmt::Debug for Sql<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Neither the statement nor its parameters: they may be secrets.
+        f.debug_struct("Sql")
+            .field("reading", &self.reading)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Another shard may answer what this one does not.
+fn is_elsewhere(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Connection | ErrorKind::Overloaded
+    )
+}
+
+fn statement(text: &Text, plan: &Plan, params: &[Encoded]) -> Statement<'static> {
+    let arguments = arguments(text, plan, params);
+    Statement::Owned(Arc::clone(&text.sql), arguments.into())
+}
+
+/// The parameters of a text; the time stands behind the caller's own.
+fn arguments(text: &Text, plan: &Plan, params: &[Encoded]) -> Vec<Encoded> {
+    text.params
+        .iter()
+        .filter_map(|number| match number.checked_sub(1) {
+            Some(at) => params.get(at),
+            None => params.get(plan.types.len()),
+        })
+        .cloned()
+        .collect()
+}
+
+/// A number of rows that is known only with the parameters.
+fn rows_of(count: Option<&Count>, params: &[Encoded]) -> Option<u64> {
+    match count? {
+        Count::Number(number) => Some(*number),
+        Count::Param(number) => {
+            let param = params.get(number.checked_sub(1)?)?;
+            let bytes = param.bytes.as_deref()?;
+            let number = match param.ty {
+                Type::INT8 => i64::from_be_bytes(bytes.try_into().ok()?),
+                Type::INT4 => i32::from_be_bytes(bytes.try_into().ok()?).into(),
+                Type::INT2 => i16::from_be_bytes(bytes.try_into().ok()?).into(),
+                _ => return None,
+            };
+            // The servers refuse what is negative.
+            u64::try_from(number).ok()
+        }
+    }
+}

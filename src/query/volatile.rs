@@ -1,0 +1,115 @@
+//! Functions that may not answer the same on every shard.
+
+use super::catalog::Function;
+use super::refusal::Refusal;
+
+/// Stable functions of PostgreSQL's own that depend on nothing but their arguments and on settings that
+/// all sessions have alike.
+const SOUND: [&str; 66] = [
+    "age",
+    "array_agg",
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "date",
+    "date_add",
+    "date_bin",
+    "date_part",
+    "date_subtract",
+    "date_trunc",
+    "extract",
+    "float8",
+    "format",
+    "generate_series",
+    "interval",
+    "isfinite",
+    "json_agg",
+    "json_agg_strict",
+    "json_array_elements",
+    "json_build_array",
+    "json_build_object",
+    "json_each",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_unique",
+    "json_object_agg_unique_strict",
+    "json_populate_record",
+    "json_populate_recordset",
+    "json_to_record",
+    "json_to_recordset",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match_tz",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first_tz",
+    "jsonb_path_query_tz",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+    "jsonb_to_record",
+    "jsonb_to_recordset",
+    "make_timestamptz",
+    "num_nonnulls",
+    "num_nulls",
+    "overlaps",
+    "quote_literal",
+    "quote_nullable",
+    "row_to_json",
+    "string_agg",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "timezone",
+    "to_char",
+    "to_json",
+    "to_jsonb",
+];
+
+/// The same, apart only for their number.
+const SOUND_TOO: [&str; 4] = ["to_date", "to_number", "to_timestamp", "numeric"];
+
+/// Why a function cannot run on many shards; `None` if it can.
+pub(super) fn blocker(name: &str, function: Function) -> Option<Refusal> {
+    let sound = SOUND.binary_search(&name).is_ok() || SOUND_TOO.contains(&name);
+    let refusal =
+        |reason: &str, instead: &str| Some(Refusal::new(format!("{name}()"), reason, instead));
+    match function {
+        Function { volatile: true, .. } => refusal(
+            "it is volatile: each shard would have its own values",
+            "compute it in the program and pass it as a parameter",
+        ),
+        Function {
+            stable: true,
+            foreign: true,
+            ..
+        } => refusal(
+            "it is a stable function of your own: it may read a shard's tables, and would see that \
+             shard's rows only",
+            "declare it IMMUTABLE if it reads no table, or write its query out",
+        ),
+        Function { stable: true, .. } if !sound => refusal(
+            "it depends on the server that runs it",
+            "ask one shard by cluster.read_shard(), or pass its value as a parameter",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted() {
+        assert!(SOUND.is_sorted());
+    }
+}
