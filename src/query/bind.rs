@@ -473,6 +473,7 @@ impl Binder<'_> {
                     return Ok(());
                 }
                 self.function(&function.name)?;
+                self.whole_row_arguments(function)?;
             }
             _ => {}
         }
@@ -490,6 +491,29 @@ impl Binder<'_> {
             true => Ok(()),
             false => Err(unknown(&expr.to_string()).at(expr.span())),
         }
+    }
+
+    /// `f(t.*)` is `f(t)`.
+    fn whole_row_arguments(&mut self, function: &mut Function) -> Result<(), Refusal> {
+        let FunctionArguments::List(list) = &mut function.args else {
+            return Ok(());
+        };
+        for arg in &mut list.args {
+            if let FunctionArg::Unnamed(arg) = arg
+                && let FunctionArgExpr::QualifiedWildcard(name) = arg
+            {
+                let alias = names::parts(name)
+                    .filter(|parts| self.alias(parts).is_some())
+                    .ok_or_else(|| unknown(&format!("{name}.*")).at(name.span()))?;
+                let parts = alias.iter().map(|part| Ident::with_quote('"', part));
+                let parts: Vec<Ident> = parts.collect();
+                *arg = FunctionArgExpr::Expr(match <[Ident; 1]>::try_from(parts) {
+                    Ok([alias]) => Expr::Identifier(alias),
+                    Err(_) => return Err(unknown(&format!("{name}.*")).at(name.span())),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Notes a function that may not answer the same everywhere.

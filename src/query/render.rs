@@ -114,7 +114,11 @@ pub(super) fn fed(text: &Text, fragments: &[Vec<Carried>]) -> String {
         for (n, column) in columns.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             let cell = cell_name(n);
-            let _ = write!(arrays, "{comma}${next}::{}", type_name(&column.array));
+            let _ = write!(
+                arrays,
+                "{comma}pg_catalog.unnest(${next}::{})",
+                type_name(&column.array)
+            );
             let _ = write!(names, "{comma}{cell}");
             let _ = write!(items, "{comma}u.{cell}");
             if column.cast {
@@ -127,9 +131,8 @@ pub(super) fn fed(text: &Text, fragments: &[Vec<Carried>]) -> String {
             next += 1;
         }
         let name = name(at);
-        let rows = format!(
-            "FROM (SELECT {items} FROM ROWS FROM (pg_catalog.unnest({arrays})) AS u ({names})) AS {name}"
-        );
+        let rows =
+            format!("FROM (SELECT {items} FROM ROWS FROM ({arrays}) AS u ({names})) AS {name}");
         sql = replace_from(&sql, &name, &rows);
     }
     sql

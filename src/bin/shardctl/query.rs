@@ -2,6 +2,7 @@
 
 mod merge;
 mod numeric;
+mod planned;
 mod time;
 mod value;
 
@@ -21,15 +22,17 @@ use crate::render::Report;
 use merge::Merging;
 use value::Shown;
 
-/// Run a query on all shards, or on one, and merge the rows.
+/// Run a query over all shards as if they were one database.
 ///
-/// The statement runs as it is on every shard; the merge says how its rows become one answer, and what
-/// cannot be right is refused. Without a merge the rows stand one shard's after the other's, with the
-/// shard in the first column. Sessions are read-only on the servers: nothing can be written. (Like any
-/// client, this one adopts a primary that was just promoted.)
+/// A SELECT is planned: what each shard can answer it does, and the rest is put together by PostgreSQL or
+/// refused with the reason; --explain shows how. With a merge (--order-by, --count, …), or with --each,
+/// --shard, --key or --partial, the statement runs as it is on every shard that is asked, and the merge says
+/// how its rows become one answer; without one they stand one shard's after the other's, with the shard in
+/// the first column. Sessions are read-only on the servers: nothing can be written. (Like any client, this
+/// one adopts a primary that was just promoted.)
 #[derive(clap::Args)]
 #[command(after_help = "\
-Columns: those of the statement; before them, unless rows were combined, shard. Of equal names the
+Columns: those of the statement; before them, where it runs as it is and rows are not combined, shard. Of equal names the
 later ones get a number. Numerics, dates and the like are texts in JSON. With -v, one line a shard on
 standard error: node, rows, time.
 
@@ -37,6 +40,9 @@ Exit codes: 0 fine, 1 a server's error, or a shard is missing (--partial), 3 a s
 4 the statement cannot be right under the merge, or it writes.
 
 Examples:
+  shardctl query 'SELECT country, count(*), avg(balance) FROM customers JOIN bank_accounts USING (customer_id)
+                  GROUP BY country ORDER BY 2 DESC LIMIT 5'
+  shardctl query --explain 'SELECT count(DISTINCT country) FROM customers'
   shardctl query 'SELECT count(*) AS n FROM customers' --count n
   shardctl query 'SELECT currency, count(*) AS n, sum(balance) AS total FROM bank_accounts
                   GROUP BY currency' --group-by currency --count n --sum total --order-by total:desc
@@ -48,6 +54,14 @@ pub(crate) struct Query {
     /// The statement.
     #[arg(value_name = "SQL")]
     sql: String,
+
+    /// Show what would run where, and run nothing.
+    #[arg(long)]
+    explain: bool,
+
+    /// Run the statement as it is on every shard.
+    #[arg(long)]
+    each: bool,
 
     /// Ask these shards only.
     #[arg(long, value_name = "SHARD", value_delimiter = ',', value_parser = shard_id)]
@@ -119,7 +133,16 @@ impl Query {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         self.merging.check()?;
         let cluster = Cluster::connect(context.load()?)?;
-        let answered = self.answer(&cluster).await;
+        if self.explain {
+            let explained = self.explained(&cluster).await;
+            cluster.close().await;
+            context.print(&explained?)?;
+            return Ok(Exit::Fine);
+        }
+        let answered = match self.is_planned() {
+            true => planned::answer(&self, &cluster).await,
+            false => self.answer(&cluster).await,
+        };
         cluster.close().await;
         let Answered { report, shards } = answered?;
         context.print(&report)?;
@@ -141,6 +164,27 @@ impl Query {
         } else {
             Exit::Problem
         })
+    }
+
+    /// Whether the statement is planned, and does not run as it is.
+    fn is_planned(&self) -> bool {
+        !self.each
+            && !self.partial
+            && self.shard.is_empty()
+            && self.key.is_none()
+            && !self.merging.is_given()
+    }
+
+    async fn explained(&self, cluster: &Cluster) -> anyhow::Result<Report> {
+        if !self.is_planned() {
+            return Err(Usage(
+                "--explain is for statements that are planned: leave out --each, --shard, --key, \
+                 --partial and the merge"
+                    .to_owned(),
+            )
+            .into());
+        }
+        planned::explain(self, cluster).await
     }
 
     async fn answer(&self, cluster: &Cluster) -> anyhow::Result<Answered> {
@@ -232,7 +276,10 @@ impl Query {
 
 /// The names of the columns, each of them once.
 fn names(rows: &pgshard::fanout::FanOutRows<'_>, with_shard: bool) -> anyhow::Result<Vec<String>> {
-    let columns = rows.columns().unwrap_or_default();
+    shown(&rows.columns().unwrap_or_default(), with_shard)
+}
+
+fn shown(columns: &[(&str, &pgshard::raw::Type)], with_shard: bool) -> anyhow::Result<Vec<String>> {
     if let Some((name, ty)) = columns.iter().find(|(_, ty)| !value::is_known(ty)) {
         return Err(Usage(format!(
             "column {name} is of type {ty}, which is not shown here: cast it to text in the statement"

@@ -114,6 +114,11 @@ impl Merging {
         Ok(())
     }
 
+    /// Whether any merge is asked for.
+    pub(super) fn is_given(&self) -> bool {
+        self.groups() || self.combines() || !self.order_by.is_empty() || self.limit.is_some()
+    }
+
     pub(super) fn merge(&self) -> Merge {
         let keys: Vec<SortKey> = self.order_by.iter().map(Order::key).collect();
         let merge = if self.combines() {
