@@ -180,6 +180,9 @@ impl Binder<'_> {
             Some(OrderByKind::Expressions(keys)) => keys,
             _ => &mut [],
         };
+        if let SetExpr::Table(table) = query.body.as_ref() {
+            *query.body = table_body(table).ok_or_else(|| unknown(&table.to_string()))?;
+        }
         let names = match query.body.as_mut() {
             SetExpr::Select(select) => self.select(select, keys)?,
             body => {
@@ -248,6 +251,10 @@ impl Binder<'_> {
 
     fn set(&mut self, body: &mut SetExpr) -> Result<Vec<String>, Refusal> {
         match body {
+            SetExpr::Table(table) => {
+                *body = table_body(table).ok_or_else(|| unknown(&table.to_string()))?;
+                self.set(body)
+            }
             SetExpr::Select(select) => self.select(select, &mut []),
             SetExpr::Query(query) => self.query(query),
             SetExpr::SetOperation { left, right, .. } => {
@@ -330,8 +337,9 @@ impl Binder<'_> {
         }
         if let Some(Distinct::On(list)) = &mut select.distinct {
             for expr in list {
-                match output(expr, &names).and_then(|at| select.projection.get(at)) {
-                    Some(item) => *expr = item_expr(item).clone(),
+                match output(expr, &names).and_then(|at| Some((at, select.projection.get(at)?))) {
+                    Some((at, item)) if tree::holds_query(item_expr(item)) => *expr = position(at),
+                    Some((_, item)) => *expr = item_expr(item).clone(),
                     None => self.expr(expr)?,
                 }
             }
@@ -435,6 +443,11 @@ impl Binder<'_> {
         match item.map(item_expr) {
             // A literal would be a position again.
             Some(Expr::Value(_)) => Ok(()),
+            // A subquery is not written twice: its two answers would not be known to be one.
+            Some(item) if tree::holds_query(item) => {
+                *expr = position(output(expr, names).unwrap_or_default());
+                Ok(())
+            }
             Some(item) => {
                 *expr = item.clone();
                 Ok(())
@@ -472,7 +485,8 @@ impl Binder<'_> {
                     *expr = time;
                     return Ok(());
                 }
-                self.function(&function.name)?;
+                let count = plain_arguments(function).map_or(0, |arguments| arguments.len());
+                self.function(&function.name, count)?;
                 self.whole_row_arguments(function)?;
             }
             _ => {}
@@ -517,11 +531,11 @@ impl Binder<'_> {
     }
 
     /// Notes a function that may not answer the same everywhere.
-    fn function(&mut self, name: &ObjectName) -> Result<(), Refusal> {
+    fn function(&mut self, name: &ObjectName, arguments: usize) -> Result<(), Refusal> {
         let parts = names::parts(name).ok_or_else(|| unknown(&name.to_string()))?;
         let blocker = parts
             .last()
-            .and_then(|last| volatile::blocker(last, self.catalog.function(last)));
+            .and_then(|last| volatile::blocker(last, arguments, self.catalog.function(last)));
         if let Some(blocker) = blocker {
             self.blocker.get_or_insert(blocker.at(name.span()));
         }
@@ -629,6 +643,19 @@ impl Binder<'_> {
         };
         Err(refusal.at(name.span()))
     }
+}
+
+/// `TABLE t`, as a SELECT.
+fn table_body(table: &sqlparser::ast::Table) -> Option<SetExpr> {
+    use sqlparser::ast::{ObjectNamePart, WildcardAdditionalOptions};
+    let parts = table.schema_name.iter().chain(&table.table_name).cloned();
+    let mut item = super::combine::table(0);
+    if let sqlparser::ast::TableFactor::Table { name, .. } = &mut item.relation {
+        *name = ObjectName(parts.map(ObjectNamePart::Identifier).collect());
+    }
+    table.table_name.as_ref()?;
+    let star = SelectItem::Wildcard(WildcardAdditionalOptions::default());
+    Some(*super::combine::select_of(vec![star], vec![item]).body)
 }
 
 /// A select item with this name.

@@ -59,6 +59,7 @@ pub(super) fn combine(
     items: &Items,
     catalog: &Catalog,
     types: &Types,
+    split: bool,
 ) -> Result<Combined, Stop> {
     let mut work = Work {
         items,
@@ -68,6 +69,7 @@ pub(super) fn combine(
         ctes: HashMap::new(),
         fragments: Vec::new(),
         partials: 0,
+        splits: split,
     };
     work.query(&mut query)?;
     Ok(Combined {
@@ -87,6 +89,8 @@ struct Work<'a> {
     fragments: Vec<Fragment>,
     /// How many fragments are aggregates.
     partials: usize,
+    /// Whether aggregates may be put together from the shards'.
+    splits: bool,
 }
 
 impl Work<'_> {
@@ -211,9 +215,16 @@ impl Work<'_> {
     }
 
     /// Has a query run on the shards; yields the query that stands for its rows.
-    fn gather(&mut self, query: Query, only: Restrictions) -> Query {
+    fn gather(&mut self, mut query: Query, only: Restrictions) -> Query {
         let names = output_names(&query);
-        let at = self.add(query, only, names.len());
+        if names.is_empty()
+            && let SetExpr::Select(select) = query.body.as_mut()
+        {
+            // A row without columns cannot travel.
+            let one = SelectItem::UnnamedExpr(super::bind::position(0));
+            select.projection.push(one);
+        }
+        let at = self.add(query, only, names.len().max(1));
         let items = names
             .iter()
             .enumerate()
@@ -281,7 +292,8 @@ impl Work<'_> {
             Rows::Same => {}
             Rows::Parts { keys, only } if self.can_gather(select, &aliases) => {
                 let pushed = self.push_conditions(select, &aliases, &keys);
-                if select.selection.is_none()
+                if self.splits
+                    && select.selection.is_none()
                     && self.analysis.aggregates(select)
                     && let Some(()) = self.split(select, order, &pushed, &only)?
                 {

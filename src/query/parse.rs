@@ -8,7 +8,7 @@ use sqlparser::ast::Query;
 use sqlparser::ast::{Spanned, Statement};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::refusal::Refusal;
 
@@ -30,6 +30,7 @@ pub(super) fn statement(sql: &str) -> Result<Statement, Refusal> {
             "pass lists as parameters: column = ANY($1)",
         ));
     }
+    let tokens = without_limit_all(tokens);
     let words = words(tokens.iter().map(|token| &token.token));
     let mut statements = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(DEPTH)
@@ -67,6 +68,27 @@ pub(super) fn statement(sql: &str) -> Result<Statement, Refusal> {
 pub(super) fn query(sql: &str) -> Result<Box<Query>, Refusal> {
     super::tree::query_of(statement(sql)?)
         .ok_or_else(|| Refusal::new("the statement", "it is no query", "write a SELECT"))
+}
+
+/// `LIMIT ALL` is no limit, and not understood by the parser.
+fn without_limit_all(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is = |token: &TokenWithSpan, word: &str| match &token.token {
+        Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
+        _ => false,
+    };
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let before = out
+            .iter()
+            .rposition(|t| !matches!(t.token, Token::Whitespace(_)));
+        match before {
+            Some(at) if is(&token, "ALL") && out.get(at).is_some_and(|t| is(t, "LIMIT")) => {
+                out.truncate(at);
+            }
+            _ => out.push(token),
+        }
+    }
+    out
 }
 
 fn unreadable(message: &str) -> Refusal {
@@ -148,6 +170,7 @@ mod tests {
     fn reads_and_writes() {
         for sql in [
             "SELECT a, count(*) FROM t WHERE b = $1 AND c <> 'it''s' GROUP BY a ORDER BY 2 DESC NULLS LAST LIMIT 3 OFFSET 1",
+            "SELECT x FROM t LIMIT ALL OFFSET 1",
             "SELECT x FROM t OFFSET 2 FETCH FIRST 3 ROWS ONLY",
             "select a::int, CAST(b AS text), E'\\n', date '2024-01-01', interval '1 day' from t as u inner join v using (k)",
             "WITH c AS MATERIALIZED (SELECT 1) SELECT * FROM c UNION ALL VALUES (1), (2)",

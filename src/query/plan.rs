@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio_postgres::types::Type;
 
-use super::bind;
+use super::bind::{self, Bound};
 use super::catalog::Catalog;
 use super::combine::{Combined, Fragment, Stop, Types};
 use super::describe::{Described, Describer};
@@ -14,7 +14,7 @@ use super::params::{array_of, is_local, travels_in_binary, type_name};
 use super::parse;
 use super::refusal::Refusal;
 use super::render::{self, Carried, Text};
-use super::shape::{self, Body, Count, Push};
+use super::shape::{self, Body, Count, Effort, Push};
 use super::spread::Restrictions;
 use super::tree;
 use crate::error::{Error, Result};
@@ -105,36 +105,33 @@ pub(super) async fn plan(sql: &str, catalog: &Catalog, describer: &Describer) ->
         )
     })?;
     let bound = bind::bind(*query, catalog)?;
-    let mut answers = Types::new();
-    let shape = loop {
-        match shape::shape(&bound, catalog, &answers) {
-            Ok(shape) => break shape,
-            Err(Stop::Refused(refusal)) => return Err(refusal.into()),
-            Err(Stop::Ask(question)) => {
-                let key = question.to_string();
-                let text = render::text(&question, &types);
-                let (_, columns) = describer.describe(&text.sql).await?;
-                let names = columns.iter().map(|c| c.ty.name().to_owned()).collect();
-                if answers.insert(key, names).is_some() {
-                    return Err(Error::refused("the plan asks the same question twice"));
-                }
-            }
-        }
+    let work = Work {
+        bound: &bound,
+        catalog,
+        describer,
+        types: &types,
+        columns: &columns,
     };
-    let steps = match shape.body {
-        Body::Anywhere => Steps::Anywhere,
-        Body::OneShard(refusal) => Steps::OneShard(refusal),
-        Body::Push(push) => pushed(*push, &types, &columns, catalog, describer).await?,
-        Body::Combine(combined) => {
-            let tier = match combined.only_partials {
-                true => Tier::Split,
-                false => Tier::Pull,
-            };
-            Steps::Combine(combining(tier, *combined, &types, &columns, describer).await?)
+    let mut answers = Types::new();
+    let mut first = None;
+    let mut planned = None;
+    for effort in Effort::ALL {
+        match work.steps(effort, &mut answers).await {
+            Ok(steps) => {
+                planned = Some(steps);
+                break;
+            }
+            // With less effort there may be a way.
+            Err(error) if Refusal::of(&error).is_some() => first = first.or(Some(error)),
+            Err(error) => return Err(error),
         }
+    }
+    let (pins, steps) = match (planned, first) {
+        (Some(planned), _) => planned,
+        (None, Some(error)) => return Err(error),
+        (None, None) => return Err(not_the_same("there is no plan")),
     };
     Ok(Plan {
-        types,
         columns: columns
             .iter()
             .map(|column| Column {
@@ -142,11 +139,65 @@ pub(super) async fn plan(sql: &str, catalog: &Catalog, describer: &Describer) ->
                 ty: column.ty.clone(),
             })
             .collect(),
-        pins: shape.pins,
+        types,
+        pins,
         asks_time: bound.asks_time,
         steps,
         made: Instant::now(),
     })
+}
+
+/// What a plan is made from.
+struct Work<'a> {
+    bound: &'a Bound,
+    catalog: &'a Catalog,
+    describer: &'a Describer,
+    types: &'a [Type],
+    columns: &'a [Described],
+}
+
+impl Work<'_> {
+    async fn steps(
+        &self,
+        effort: Effort,
+        answers: &mut Types,
+    ) -> Result<(Option<Restrictions>, Steps)> {
+        let Work {
+            bound,
+            catalog,
+            describer,
+            types,
+            columns,
+        } = *self;
+        let shape = loop {
+            match shape::shape(bound, catalog, answers, effort) {
+                Ok(shape) => break shape,
+                Err(Stop::Refused(refusal)) => return Err(refusal.into()),
+                Err(Stop::Ask(question)) => {
+                    let key = question.to_string();
+                    let text = render::text(&question, types);
+                    let (_, columns) = describer.describe(&text.sql).await?;
+                    let names = columns.iter().map(|c| c.ty.name().to_owned()).collect();
+                    if answers.insert(key, names).is_some() {
+                        return Err(Error::refused("the plan asks the same question twice"));
+                    }
+                }
+            }
+        };
+        let steps = match shape.body {
+            Body::Anywhere => Steps::Anywhere,
+            Body::OneShard(refusal) => Steps::OneShard(refusal),
+            Body::Push(push) => pushed(*push, types, columns, catalog, describer).await?,
+            Body::Combine(combined) => {
+                let tier = match combined.only_partials {
+                    true => Tier::Split,
+                    false => Tier::Pull,
+                };
+                Steps::Combine(combining(tier, *combined, types, columns, describer).await?)
+            }
+        };
+        Ok((shape.pins, steps))
+    }
 }
 
 async fn pushed(
@@ -308,6 +359,17 @@ fn check(wanted: &[Described], found: &[Described], names: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// PostgreSQL takes the statement, but not what was made of it.
+fn own(error: Error) -> Error {
+    match error.sqlstate().is_some() {
+        true => not_the_same(&format!(
+            "PostgreSQL does not take one: {}",
+            error.message()
+        )),
+        false => error,
+    }
 }
 
 fn not_the_same(why: &str) -> Error {

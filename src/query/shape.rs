@@ -11,7 +11,7 @@ use sqlparser::ast::{
 
 use super::bind::{Bound, item_expr, position};
 use super::catalog::Catalog;
-use super::combine::{self, Combined, Fragment, Stop, Types, select_of};
+use super::combine::{self, Combined, Fragment, Stop, Types, combine, select_of};
 use super::keys;
 use super::moment::cast;
 use super::refusal::Refusal;
@@ -67,8 +67,39 @@ pub(super) enum Count {
     Param(usize),
 }
 
+/// Which tiers may be taken: a plan that the servers do not take, for a value that cannot travel, say, is
+/// made again without.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    pub(super) push: bool,
+    pub(super) split: bool,
+}
+
+impl Effort {
+    /// From all to the least.
+    pub(super) const ALL: [Effort; 3] = [
+        Effort {
+            push: true,
+            split: true,
+        },
+        Effort {
+            push: true,
+            split: false,
+        },
+        Effort {
+            push: false,
+            split: false,
+        },
+    ];
+}
+
 /// Finds the shape of a statement.
-pub(super) fn shape(bound: &Bound, catalog: &Catalog, types: &Types) -> Result<Shape, Stop> {
+pub(super) fn shape(
+    bound: &Bound,
+    catalog: &Catalog,
+    types: &Types,
+    effort: Effort,
+) -> Result<Shape, Stop> {
     let items = &bound.scope;
     let pins = Analysis::pins(&bound.query, items, catalog);
     let mut analysis = Analysis::new(items, catalog);
@@ -77,27 +108,26 @@ pub(super) fn shape(bound: &Bound, catalog: &Catalog, types: &Types) -> Result<S
         (Spread::Same, _) => Body::Anywhere,
         (_, Some(blocker)) => Body::OneShard(blocker.clone()),
         _ => {
-            let mut core = bound.query.clone();
-            core.order_by = None;
-            core.limit_clause = None;
-            core.fetch = None;
-            match analysis.query(&core, &[]) {
-                Spread::Parts(parts) if plain_limits(&bound.query) => {
-                    match push(bound, core, parts.only)? {
-                        Some(push) => Body::Push(Box::new(push)),
-                        None => combined(bound, catalog, types)?,
-                    }
+            let push = match effort.push && plain_limits(&bound.query) {
+                true => push(bound, &mut analysis),
+                false => None,
+            };
+            match push {
+                Some(push) => Body::Push(Box::new(push)),
+                None => {
+                    let query = bound.query.clone();
+                    Body::Combine(Box::new(combine(
+                        query,
+                        items,
+                        catalog,
+                        types,
+                        effort.split,
+                    )?))
                 }
-                _ => combined(bound, catalog, types)?,
             }
         }
     };
     Ok(Shape { pins, body })
-}
-
-fn combined(bound: &Bound, catalog: &Catalog, types: &Types) -> Result<Body, Stop> {
-    let combined = combine::combine(bound.query.clone(), &bound.scope, catalog, types)?;
-    Ok(Body::Combine(Box::new(combined)))
 }
 
 /// Whether the limits of a query hold no subqueries.
@@ -136,22 +166,23 @@ fn count(expr: &Expr) -> Option<Count> {
     }
 }
 
-/// `None`: an order that the shards' answers do not tell.
-fn push(bound: &Bound, core: Query, only: Restrictions) -> Result<Option<Push>, Stop> {
+/// `None`: the answer is not the union of the shards', or their answers do not tell the order.
+fn push(bound: &Bound, analysis: &mut Analysis<'_>) -> Option<Push> {
     let query = &bound.query;
     let visible = bound.names.len();
-    let mut shard = core;
+    let mut shard = query.clone();
+    shard.order_by = None;
+    shard.limit_clause = None;
+    shard.fetch = None;
     let mut order = Vec::new();
     let mut keys = tree::sort_keys(query).to_vec();
     let mut width = visible;
     for key in &mut keys {
-        let Some(column) = sort_column(&key.expr, &mut shard, &mut width) else {
-            return Ok(None);
-        };
+        let column = sort_column(&key.expr, &mut shard, &mut width)?;
         let descending = match &key.options.sort {
             None | Some(OrderBySort::Asc) => false,
             Some(OrderBySort::Desc) => true,
-            Some(OrderBySort::Using(_)) => return Ok(None),
+            Some(OrderBySort::Using(_)) => return None,
         };
         // The column's own key, for it may stand behind the answer's columns.
         key.expr = position(column);
@@ -161,6 +192,10 @@ fn push(bound: &Bound, core: Query, only: Restrictions) -> Result<Option<Push>, 
             nulls_first: key.options.nulls_first.unwrap_or(descending),
         });
     }
+    // With what is ordered by: that has to be the shards' own as well.
+    let Spread::Parts(parts) = analysis.query(&shard, &[]) else {
+        return None;
+    };
     let (limit, offset) = limits(query);
     let quantity = query
         .fetch
@@ -171,7 +206,7 @@ fn push(bound: &Bound, core: Query, only: Restrictions) -> Result<Option<Push>, 
     let limit = match (&query.fetch, limit) {
         (Some(_), None) => Some(quantity.unwrap_or(&one)),
         (None, limit) => limit,
-        _ => return Ok(None),
+        _ => return None,
     };
     let (limit_count, offset_count) = (limit.and_then(count), offset.and_then(count));
     let known =
@@ -192,10 +227,10 @@ fn push(bound: &Bound, core: Query, only: Restrictions) -> Result<Option<Push>, 
         shard.order_by = Some(order_of(keys));
     }
     let ordered = ordered(bound, visible, &order, query);
-    Ok(Some(Push {
+    Some(Push {
         fragment: Fragment {
             query: shard,
-            only,
+            only: parts.only,
             width,
         },
         visible,
@@ -204,7 +239,7 @@ fn push(bound: &Bound, core: Query, only: Restrictions) -> Result<Option<Push>, 
         offset: offset_count,
         ordered,
         needs_node: ties || !known,
-    }))
+    })
 }
 
 /// The column that a key of the order is; it is added to the columns if it is none of them.

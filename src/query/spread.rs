@@ -84,11 +84,11 @@ impl<'a> Analysis<'a> {
         }
         let mut outside = Spread::Same;
         tree::query_nodes(query, &mut |node| {
-            if let Node::Expr(expr) = node {
-                // Those of a SELECT were looked at with it.
-                if !matches!(query.body.as_ref(), SetExpr::Select(_)) {
-                    outside = beside(outside.clone(), self.inner(expr, anchors));
-                }
+            // Those of a SELECT are looked at once more, which is no harm.
+            if let Node::Expr(expr) = node
+                && !matches!(spread, Spread::Parts(_))
+            {
+                outside = beside(outside.clone(), self.inner(expr, anchors));
             }
         });
         match (spread, outside) {

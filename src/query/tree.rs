@@ -75,8 +75,8 @@ macro_rules! walk {
                     f($Node::Expr(low));
                     f($Node::Expr(high));
                 }
-                Expr::Like { any: false, expr, pattern, escape_char, .. }
-                | Expr::ILike { any: false, expr, pattern, escape_char, .. }
+                Expr::Like { expr, pattern, escape_char, .. }
+                | Expr::ILike { expr, pattern, escape_char, .. }
                 | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
                     f($Node::Expr(expr));
                     f($Node::Expr(pattern));
@@ -437,6 +437,21 @@ pub(super) fn change_expr(expr: &mut Expr, f: &mut dyn FnMut(&mut Expr)) {
         NodeMut::Query(query) => change_query(query, f),
     });
     f(expr);
+}
+
+/// Whether a subquery is inside.
+pub(super) fn holds_query(expr: &Expr) -> bool {
+    any_expr(expr, &mut |expr| {
+        matches!(
+            expr,
+            Expr::Subquery(_)
+                | Expr::Exists { .. }
+                | Expr::In {
+                    target: InTarget::Subquery(_),
+                    ..
+                }
+        ) || matches!(expr, Expr::Function(function) if matches!(function.args, FunctionArguments::Subquery(_)))
+    })
 }
 
 /// The conjuncts of a condition.

@@ -5,23 +5,30 @@ use super::refusal::Refusal;
 
 /// Stable functions of PostgreSQL's own that depend on nothing but their arguments and on settings that
 /// all sessions have alike.
-const SOUND: [&str; 66] = [
+const SOUND: &[&str] = &[
     "age",
     "array_agg",
     "array_to_json",
     "array_to_string",
     "concat",
     "concat_ws",
+    "convert",
+    "convert_from",
+    "convert_to",
     "date",
     "date_add",
     "date_bin",
     "date_part",
     "date_subtract",
     "date_trunc",
+    "enum_first",
+    "enum_last",
+    "enum_range",
     "extract",
     "float8",
     "format",
     "generate_series",
+    "in_range",
     "interval",
     "isfinite",
     "json_agg",
@@ -38,6 +45,7 @@ const SOUND: [&str; 66] = [
     "json_populate_recordset",
     "json_to_record",
     "json_to_recordset",
+    "json_to_tsvector",
     "jsonb_agg",
     "jsonb_agg_strict",
     "jsonb_build_array",
@@ -55,12 +63,20 @@ const SOUND: [&str; 66] = [
     "jsonb_populate_recordset",
     "jsonb_to_record",
     "jsonb_to_recordset",
+    "jsonb_to_tsvector",
+    "length",
     "make_timestamptz",
+    "money",
     "num_nonnulls",
     "num_nulls",
+    "numeric",
     "overlaps",
+    "pg_typeof",
+    "phraseto_tsquery",
+    "plainto_tsquery",
     "quote_literal",
     "quote_nullable",
+    "range_agg",
     "row_to_json",
     "string_agg",
     "text",
@@ -70,16 +86,32 @@ const SOUND: [&str; 66] = [
     "timetz",
     "timezone",
     "to_char",
+    "to_date",
     "to_json",
     "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "to_tsquery",
+    "to_tsvector",
+    "ts_headline",
+    "websearch_to_tsquery",
+    "xmlagg",
 ];
 
-/// The same, apart only for their number.
-const SOUND_TOO: [&str; 4] = ["to_date", "to_number", "to_timestamp", "numeric"];
+/// With one argument these depend on the day, or on the server's configuration.
+const SOUND_WITH_TWO: &[&str] = &[
+    "age",
+    "phraseto_tsquery",
+    "plainto_tsquery",
+    "to_tsquery",
+    "to_tsvector",
+    "websearch_to_tsquery",
+];
 
 /// Why a function cannot run on many shards; `None` if it can.
-pub(super) fn blocker(name: &str, function: Function) -> Option<Refusal> {
-    let sound = SOUND.binary_search(&name).is_ok() || SOUND_TOO.contains(&name);
+pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Option<Refusal> {
+    let sound =
+        SOUND.binary_search(&name).is_ok() && (arguments > 1 || !SOUND_WITH_TWO.contains(&name));
     let refusal =
         |reason: &str, instead: &str| Some(Refusal::new(format!("{name}()"), reason, instead));
     match function {
@@ -98,7 +130,8 @@ pub(super) fn blocker(name: &str, function: Function) -> Option<Refusal> {
         ),
         Function { stable: true, .. } if !sound => refusal(
             "it depends on the server that runs it",
-            "ask one shard by cluster.read_shard(), or pass its value as a parameter",
+            "give it all arguments that it has, pass its value as a parameter, or ask one shard by \
+             cluster.read_shard()",
         ),
         _ => None,
     }

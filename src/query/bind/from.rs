@@ -268,7 +268,7 @@ impl Binder<'_> {
         alias: &mut Option<TableAlias>,
         ordinality: bool,
     ) -> Result<Scope, Refusal> {
-        self.function(&name)?;
+        self.function(&name, 2)?;
         let last = names::parts(&name)
             .and_then(|mut parts| parts.pop())
             .ok_or_else(|| unknown(&name.to_string()))?;
@@ -289,10 +289,11 @@ impl Binder<'_> {
         let scalar = SCALAR_SETS.contains(&last.as_str());
         let mut columns = match (listed.is_empty(), self.catalog.outputs(&last)) {
             _ if typed => Some(listed),
-            (false, None) if scalar || listed.len() > 1 => Some(listed),
+            (true, _) if scalar => Some(vec![written.clone()]),
+            (false, _) if scalar => Some(listed),
+            (false, None) if listed.len() > 1 => Some(listed),
             (false, Some(names)) if names.len() <= listed.len() => Some(listed),
             (true, Some(names)) if !names.is_empty() => Some(names.to_vec()),
-            (true, None) if scalar => Some(vec![written.clone()]),
             (false, _) => Some(listed),
             _ => None,
         };

@@ -81,10 +81,7 @@ impl Work<'_> {
             }
         }
         // A subquery that the shards cannot judge cannot be grouped by there.
-        if groups
-            .iter()
-            .any(|expr| tree::any_expr(expr, &mut |e| has_query(e)))
-        {
+        if groups.iter().any(tree::holds_query) {
             return Ok(None);
         }
         let mut calls = Vec::new();
@@ -242,17 +239,6 @@ impl Work<'_> {
     }
 }
 
-fn has_query(expr: &Expr) -> bool {
-    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. })
-        || matches!(
-            expr,
-            Expr::In {
-                target: sqlparser::ast::InTarget::Subquery(_),
-                ..
-            }
-        )
-}
-
 /// How an aggregate is put together.
 #[derive(Clone)]
 enum Part {
@@ -279,7 +265,7 @@ fn part(call: &Function, ty: Option<&str>, columns: &mut Columns) -> Option<Part
     };
     // What a subquery inside asks for may be on another shard.
     let expr = Expr::Function(call.clone());
-    if tree::any_expr(&expr, &mut |e| has_query(e)) {
+    if tree::holds_query(&expr) {
         return None;
     }
     let distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
