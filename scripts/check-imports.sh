@@ -23,7 +23,8 @@ function rank(path) {
     if (path ~ /^(client|direct)(\/|$)/) return 5
     if (path ~ /^(fanout|fdw|ops)(\/|$)/) return 6
     if (path ~ /^(load|reshard)(\/|$)/) return 6
-    if (path ~ /^(local|fuzzing)(\/|$)/) return 7
+    if (path ~ /^query(\/|$)/) return 7
+    if (path ~ /^(local|fuzzing)(\/|$)/) return 8
     return -1
 }
 function pure(path) { return rank(path) <= 1 && path !~ /^random/ }

@@ -13,14 +13,17 @@
 //! - `shape` chooses the tier, `combine` takes a query apart; all of these are pure;
 //! - `catalog` is what the databases know, `describe` asks them about a statement, `render` writes texts
 //!   for them; `plan` is the outcome, and `planner` keeps it;
+//! - `change` finds where an INSERT, UPDATE or DELETE belongs, `execute` runs it;
 //! - `params` encodes parameters, `narrow` finds the shards of keys, `gather` collects rows for one node.
 
 mod bind;
 mod catalog;
+mod change;
 mod classes;
 mod closed;
 mod combine;
 mod describe;
+mod execute;
 mod explain;
 mod gather;
 mod keys;
@@ -40,6 +43,7 @@ mod sql;
 mod tree;
 mod volatile;
 
+pub use execute::{Executed, ShardExecuted};
 pub use explain::{Explained, ShardWork, Tier};
 pub use refusal::Refusal;
 pub use rows::SqlRows;

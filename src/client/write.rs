@@ -12,6 +12,8 @@ use super::span;
 use super::token::Token;
 use super::tx::Tx;
 use crate::error::Result;
+#[cfg(feature = "sql")]
+use crate::id::ShardIndex;
 use crate::routing::Location;
 
 /// How a transaction is isolated from others; see PostgreSQL's chapter 13.2.
@@ -71,6 +73,15 @@ impl<'a> Write<'a> {
             isolation: Isolation::default(),
             within: timeouts.primary.saturating_add(timeouts.statement),
         }
+    }
+
+    /// A transaction on a shard, whatever its keys; `None` for a shard that owns no bucket.
+    #[cfg(feature = "sql")]
+    pub(crate) fn on_shard(cluster: &'a Core, shard: ShardIndex) -> Option<Self> {
+        let bucket = cluster.config.map.buckets_of(shard).next()?;
+        let location = Location { bucket, shard };
+        let scope = Scope::all(cluster.config.guard);
+        Some(Write::new(cluster, location, 0, scope))
     }
 
     /// Sets the isolation level; READ COMMITTED otherwise.

@@ -62,7 +62,6 @@ pub(super) struct Function {
     pub(super) volatile: bool,
     pub(super) stable: bool,
     pub(super) aggregate: bool,
-    pub(super) window: bool,
     /// Some function of this name is not PostgreSQL's own.
     pub(super) foreign: bool,
 }
@@ -101,10 +100,10 @@ const TABLES: &str = "SELECT n.nspname::text, c.relname::text, c.relkind::text, 
  ORDER BY 1, 2, a.attnum";
 
 const FUNCTIONS: &str = "SELECT p.proname::text, bool_or(p.provolatile = 'v'), \
-       bool_or(p.provolatile = 's'), bool_or(p.prokind = 'a'), bool_or(p.prokind = 'w'), \
+       bool_or(p.provolatile = 's'), bool_or(p.prokind = 'a'), \
        bool_or(n.nspname <> 'pg_catalog') \
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
- WHERE p.provolatile <> 'i' OR p.prokind IN ('a', 'w') OR n.nspname <> 'pg_catalog' \
+ WHERE p.provolatile <> 'i' OR p.prokind = 'a' OR n.nspname <> 'pg_catalog' \
  GROUP BY 1";
 
 const OUTPUTS: &str = "SELECT DISTINCT ON (p.proname) p.proname::text, \
@@ -209,8 +208,7 @@ fn read_function(row: &Row) -> Result<(String, Function)> {
         volatile: cell(row, 1)?,
         stable: cell(row, 2)?,
         aggregate: cell(row, 3)?,
-        window: cell(row, 4)?,
-        foreign: cell(row, 5)?,
+        foreign: cell(row, 4)?,
     };
     Ok((cell(row, 0)?, function))
 }
@@ -391,7 +389,6 @@ impl Catalog {
                 volatile,
                 stable,
                 aggregate: !volatile && !stable && name != "rank",
-                window: name == "rank",
                 foreign: false,
             };
             (name.to_owned(), function)

@@ -13,8 +13,8 @@ mod split;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlparser::ast::{
-    Cte, Expr, Ident, JoinOperator, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
-    TableFactor, TableWithJoins,
+    Cte, Distinct, Expr, GroupByExpr, Ident, JoinOperator, OrderByExpr, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableFactor, TableWithJoins,
 };
 
 use super::bind::from::derived;
@@ -101,9 +101,9 @@ impl Work<'_> {
             self.ctes.insert(cte.alias.name.value.clone(), cte.clone());
         }
         let mut order = query.order_by.take();
-        let keys: &mut Vec<OrderByExpr> = match order.as_mut().map(|order| &mut order.kind) {
+        let keys: &mut [OrderByExpr] = match order.as_mut().map(|order| &mut order.kind) {
             Some(OrderByKind::Expressions(keys)) => keys,
-            _ => &mut Vec::new(),
+            _ => &mut [],
         };
         match query.body.as_mut() {
             SetExpr::Select(select) => self.select(select, keys)?,
@@ -161,7 +161,7 @@ impl Work<'_> {
                 self.arm(right)
             }
             SetExpr::Query(query) => self.replace(query),
-            SetExpr::Select(select) => self.select(select, &mut Vec::new()),
+            SetExpr::Select(select) => self.select(select, &mut []),
             SetExpr::Values(values) => values
                 .rows
                 .iter_mut()
@@ -285,7 +285,7 @@ impl Work<'_> {
         }
     }
 
-    fn select(&mut self, select: &mut Select, order: &mut Vec<OrderByExpr>) -> Result<(), Stop> {
+    fn select(&mut self, select: &mut Select, order: &mut [OrderByExpr]) -> Result<(), Stop> {
         let (rows, _) = self.analysis.rows(select, &[]);
         let aliases = closed::aliases(select);
         match rows {
@@ -294,7 +294,7 @@ impl Work<'_> {
                 let pushed = self.push_conditions(select, &aliases, &keys);
                 if self.splits
                     && select.selection.is_none()
-                    && self.analysis.aggregates(select)
+                    && self.is_grouped(select, order)
                     && let Some(()) = self.split(select, order, &pushed, &only)?
                 {
                     return self.rest(select, order);
@@ -326,16 +326,44 @@ impl Work<'_> {
         outcome
     }
 
+    /// Whether a SELECT makes one row of many.
+    fn is_grouped(&self, select: &Select, order: &[OrderByExpr]) -> bool {
+        let groups = match &select.group_by {
+            GroupByExpr::Expressions(list, _) => !list.is_empty(),
+            GroupByExpr::All(_) => false,
+        };
+        groups || self.analysis.aggregates(select) || self.aggregates_in(order)
+    }
+
+    fn aggregates_in(&self, order: &[OrderByExpr]) -> bool {
+        order.iter().any(|key| {
+            tree::any_expr(&key.expr, &mut |expr| match expr {
+                Expr::Function(function) => closed::is_aggregate(function, self.catalog),
+                _ => false,
+            })
+        })
+    }
+
+    /// Whether equal rows may be gathered once: nothing but the set of them counts.
+    fn is_set(&self, select: &Select, order: &[OrderByExpr]) -> bool {
+        let window = |expr: &Expr| matches!(expr, Expr::Function(f) if f.over.is_some());
+        let mut windows = order
+            .iter()
+            .any(|key| tree::any_expr(&key.expr, &mut |e| window(e)));
+        tree::select_nodes(select, &mut |node| {
+            if let Node::Expr(expr) = node {
+                windows = windows || tree::any_expr(expr, &mut |e| window(e));
+            }
+        });
+        self.splits
+            && matches!(select.distinct, Some(Distinct::Distinct))
+            && !windows
+            && !self.is_grouped(select, order)
+    }
+
     /// Whether a whole FROM clause can be run on the shards, and its columns stand for it.
     fn can_gather(&self, select: &Select, aliases: &[String]) -> bool {
-        let mut core = select_of(Vec::new(), select.from.clone());
-        core.body = Box::new(match *core.body {
-            SetExpr::Select(mut inner) => {
-                inner.projection = Vec::new();
-                SetExpr::Select(inner)
-            }
-            other => other,
-        });
+        let core = select_of(Vec::new(), select.from.clone());
         let several = aliases.len() > 1;
         let known = |alias: &String| {
             let item = self.items.items.get(alias);
@@ -382,7 +410,14 @@ impl Work<'_> {
     ) {
         let from = std::mem::take(&mut select.from);
         let needed = self.needed(select, order, aliases);
+        let set = self.is_set(select, order);
         select.from = self.stand_in(from, pushed, only, aliases, &needed);
+        if set
+            && let Some(fragment) = self.fragments.last_mut()
+            && let SetExpr::Select(inner) = fragment.query.body.as_mut()
+        {
+            inner.distinct = Some(Distinct::Distinct);
+        }
     }
 
     /// The items of FROM that stand for a tree of joins: its rows gathered, and for each alias its

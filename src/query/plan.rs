@@ -210,7 +210,8 @@ async fn pushed(
     let text = render::text(&push.fragment.query, types);
     let described = describer
         .with_collations(&text.sql, &text.types(types))
-        .await?;
+        .await
+        .map_err(own)?;
     check(
         columns,
         described.get(..push.visible).unwrap_or_default(),
@@ -273,7 +274,8 @@ async fn combining(
         let text = render::text(&query, types);
         let described = describer
             .with_collations(&text.sql, &text.types(types))
-            .await?;
+            .await
+            .map_err(own)?;
         if described.len() != width {
             return Err(not_the_same(&format!(
                 "a part of it has {} columns and not {width}",
@@ -290,17 +292,7 @@ async fn combining(
     let text = render::text(&combined.query, types);
     let carried: Vec<Vec<Carried>> = feeds.iter().map(|feed| feed.columns.clone()).collect();
     let sql = render::fed(&text, &carried);
-    let (_, described) =
-        describer
-            .describe(&sql)
-            .await
-            .map_err(|error| match error.sqlstate().is_some() {
-                true => not_the_same(&format!(
-                    "over rows that were gathered it fails: {}",
-                    error.message()
-                )),
-                false => error,
-            })?;
+    let (_, described) = describer.describe(&sql).await.map_err(own)?;
     check(columns, &described, true)?;
     Ok(Combining {
         tier,

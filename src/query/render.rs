@@ -1,8 +1,9 @@
 //! Queries as text for the servers.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Query, Value};
+use sqlparser::ast::{Expr, Query, Statement, Value, visit_expressions_mut};
 use tokio_postgres::types::Type;
 
 use super::combine::{cell_name, name};
@@ -36,7 +37,28 @@ fn type_of(types: &[Type], number: usize) -> Type {
 pub(super) fn text(query: &Query, types: &[Type]) -> Text {
     let mut query = query.clone();
     let mut params: Vec<usize> = Vec::new();
-    tree::change_query(&mut query, &mut |expr| {
+    tree::change_query(&mut query, &mut |expr| renumber(expr, types, &mut params));
+    Text {
+        sql: query.to_string(),
+        params,
+    }
+}
+
+/// The same of any statement.
+pub(super) fn statement(mut statement: Statement, types: &[Type]) -> Text {
+    let mut params: Vec<usize> = Vec::new();
+    let _ = visit_expressions_mut(&mut statement, |expr| {
+        renumber(expr, types, &mut params);
+        ControlFlow::<()>::Continue(())
+    });
+    Text {
+        sql: statement.to_string(),
+        params,
+    }
+}
+
+fn renumber(expr: &mut Expr, types: &[Type], params: &mut Vec<usize>) {
+    {
         let Expr::Value(value) = expr else { return };
         let Value::Placeholder(written) = &value.value else {
             return;
@@ -58,10 +80,6 @@ pub(super) fn text(query: &Query, types: &[Type]) -> Text {
         let placeholder = Value::Placeholder(format!("${}", at + 1)).with_empty_span();
         let ty = type_name(&type_of(types, number));
         *expr = Expr::Nested(Box::new(cast(Expr::Value(placeholder), &ty)));
-    });
-    Text {
-        sql: query.to_string(),
-        params,
     }
 }
 

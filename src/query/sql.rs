@@ -63,6 +63,7 @@ impl Cluster {
             params,
             reading: Reading::new(core),
             max_rows: MAX_ROWS,
+            all_shards: false,
             bounds: Bounds {
                 rows: MAX_GATHERED_ROWS,
                 bytes: MAX_GATHERED_BYTES,
@@ -74,12 +75,13 @@ impl Cluster {
 /// A statement over all shards; made by [`Cluster::sql`].
 #[must_use = "nothing is sent before `query`, `stream` or `explain`"]
 pub struct Sql<'a> {
-    core: &'a Core,
-    sql: &'a str,
-    params: &'a [&'a (dyn ToSql + Sync)],
-    reading: Reading,
+    pub(super) core: &'a Core,
+    pub(super) sql: &'a str,
+    pub(super) params: &'a [&'a (dyn ToSql + Sync)],
+    pub(super) reading: Reading,
     max_rows: usize,
     bounds: Bounds,
+    pub(super) all_shards: bool,
 }
 
 impl<'a> Sql<'a> {
@@ -348,9 +350,9 @@ impl<'a> Sql<'a> {
         }
         let statement = statement(&merging.text, plan, params);
         let rows = start(self.core, &shards, &statement, &self.reading, merge, false);
-        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, true)
+        SqlRows::new(Arc::clone(&plan.columns), rows, true)
             .ready()
-            .await?)
+            .await
     }
 
     async fn combine(
