@@ -80,6 +80,19 @@ pub(crate) async fn tokio_postgres(mut config: tokio_postgres::Config, acks: Ack
     plain(config, PATIENCE * 3, acks).await;
 }
 
+/// tokio-postgres through a PgBouncer, which somebody has lead to the primary.
+pub(crate) async fn pgbouncer(app: tokio_postgres::Config, port: u16, acks: Acks) {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(port)
+        .user(app.get_user().expect("a user"))
+        .password(app.get_password().expect("a password"))
+        .dbname(app.get_dbname().expect("a database"))
+        .connect_timeout(PATIENCE);
+    plain(config, PATIENCE, acks).await;
+}
+
 async fn plain(config: tokio_postgres::Config, connect: Duration, acks: Acks) {
     let mut client: Option<Client> = None;
     loop {

@@ -10,6 +10,7 @@ mod cluster;
 mod config;
 mod node;
 mod operate;
+mod pgbouncer;
 mod sentry;
 mod spec;
 

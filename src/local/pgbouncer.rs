@@ -1,7 +1,7 @@
 //! A real PgBouncer in front of a server of a local cluster.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -14,7 +14,6 @@ use super::account::Account;
 use super::binaries::find_program;
 use super::cluster::{DATABASE, LocalCluster};
 use super::daemon::{Daemon, log_tail};
-use super::node::LocalNode;
 use super::port::ReservedPort;
 use super::secrets::{APP, random, write_private};
 use super::spawn::{self, io_error};
@@ -71,12 +70,24 @@ impl LocalCluster {
         target: impl AsRef<str>,
         spec: PgBouncerSpec,
     ) -> Result<PgBouncer> {
-        let target = self.node(target)?;
-        let account = target.account().clone();
+        let target = self.node(target)?.port();
+        PgBouncer::before(target, self.dir(), self.secrets().password(APP), spec).await
+    }
+}
+
+impl PgBouncer {
+    /// Starts one that leads to a port, with a directory of its own in the cluster's.
+    pub(super) async fn before(
+        target: u16,
+        dir: &Path,
+        app: &str,
+        spec: PgBouncerSpec,
+    ) -> Result<PgBouncer> {
+        let account = Account::find()?;
         let port = ReservedPort::new(None)?;
         let bouncer = PgBouncer {
             program: find_program(&account, "pgbouncer", "pgbouncer")?,
-            dir: self.dir().join(format!("pgbouncer-{}", port.number())),
+            dir: dir.join(format!("pgbouncer-{}", port.number())),
             daemon: Daemon::new("PgBouncer"),
             account,
             port,
@@ -86,25 +97,23 @@ impl LocalCluster {
         std::fs::create_dir_all(&bouncer.dir)
             .map_err(|e| io_error(format!("cannot create {}", bouncer.dir.display()), e))?;
         bouncer.account.own(&bouncer.dir, 0o700)?;
-        bouncer.write_users(self.secrets().password(APP))?;
+        bouncer.write_users(app)?;
         bouncer.write_config(target)?;
         bouncer.start().await?;
         Ok(bouncer)
     }
-}
 
-impl PgBouncer {
     /// Its port on 127.0.0.1, which stays its own while it is down.
     pub fn port(&self) -> u16 {
         self.port.number()
     }
 
-    /// Leads to another node from the next [`reload`](Self::reload) or start on.
+    /// Leads to another node, by its port on 127.0.0.1, from the next [`reload`](Self::reload) or start on.
     ///
     /// # Errors
     ///
     /// If its configuration cannot be written.
-    pub fn point_at(&self, target: &LocalNode) -> Result<()> {
+    pub fn point_at(&self, target: u16) -> Result<()> {
         self.write_config(target)
     }
 
@@ -225,11 +234,11 @@ impl PgBouncer {
         self.write("users.txt", &text)
     }
 
-    fn write_config(&self, target: &LocalNode) -> Result<()> {
+    fn write_config(&self, target: u16) -> Result<()> {
         let dir = self.dir.display();
         let mut text = format!(
             "[databases]\n\
-             {DATABASE} = host=127.0.0.1 port={} dbname={DATABASE}\n\
+             {DATABASE} = host=127.0.0.1 port={target} dbname={DATABASE}\n\
              \n\
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\n\
@@ -244,7 +253,6 @@ impl PgBouncer {
              query_wait_timeout = 10\n\
              server_connect_timeout = 3\n\
              server_login_retry = 1\n",
-            target.port(),
             self.port(),
             self.spec.pool_size,
         );

@@ -278,7 +278,7 @@ async fn fan_out(cluster: &Cluster) {
 async fn wrong_server(local: &LocalCluster, bouncer: &PgBouncer, cluster: &Cluster) {
     let id = of_first_shard(cluster);
     assert_eq!(count(cluster, id).await.unwrap(), 0);
-    bouncer.point_at(local.node("s1a").unwrap()).unwrap();
+    bouncer.point_at(local.node("s1a").unwrap().port()).unwrap();
     bouncer.reload().await.unwrap();
     let other = superuser(local, "s1a").await;
     for _ in 0..3 {
@@ -295,7 +295,7 @@ async fn wrong_server(local: &LocalCluster, bouncer: &PgBouncer, cluster: &Clust
         }
     }
     assert_eq!(rows_of(&other, id).await, 0);
-    bouncer.point_at(local.node("s0a").unwrap()).unwrap();
+    bouncer.point_at(local.node("s0a").unwrap().port()).unwrap();
     bouncer.reload().await.unwrap();
     // Waiting for a shard whose servers are another's ends at once: there is nothing to wait for.
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -449,7 +449,7 @@ async fn through_pgbouncer_a_restart_and_a_failover_lose_nothing() {
     load.past(40).await;
     bouncer.pause().await.unwrap();
     local.promote("s0b").await.unwrap();
-    bouncer.point_at(local.node("s0b").unwrap()).unwrap();
+    bouncer.point_at(local.node("s0b").unwrap().port()).unwrap();
     bouncer.reload().await.unwrap();
     bouncer.resume().await.unwrap();
     load.past(80).await;
