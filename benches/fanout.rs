@@ -1,0 +1,169 @@
+//! One question to all shards, by several ways, on the same rows.
+//!
+//! `cargo bench --features local --bench fanout \
+//!  [-- --rows 1000000 --pairs 15 --shapes aggregate,top,ordered,point]`
+//!
+//! Four shards of the example bank, and a reporting server, all on one machine. Rows are
+//! transactions, 100 a customer. In each round every contestant answers, in changing order, and ratios
+//! are taken within a round. Before that all have to give the same answer.
+//!
+//! Each contestant is a variant of [`Contestant`]; [`answer`](Contestant::answer) says how it asks. A
+//! new one is added there, with a module of its own.
+
+mod support;
+
+#[path = "fanout/by_views.rs"]
+mod by_views;
+#[path = "fanout/digest.rs"]
+mod digest;
+#[path = "fanout/explicit.rs"]
+mod explicit;
+#[path = "fanout/memory.rs"]
+mod memory;
+#[path = "fanout/plan.rs"]
+mod plan;
+#[path = "fanout/raw.rs"]
+mod raw;
+#[path = "fanout/shape.rs"]
+mod shape;
+#[path = "fanout/world.rs"]
+mod world;
+
+use std::time::Instant;
+
+use digest::Digest;
+use plan::Plan;
+use shape::Shape;
+use support::load::cpu;
+use support::paired::Paired;
+use world::World;
+
+/// Ways to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contestant {
+    /// A connection a shard, partial results put together by hand: what all are compared with.
+    Raw,
+    /// `Cluster::fan_out` with a merge that is declared.
+    FanOut,
+    /// Foreign tables and UNION ALL views as the operators' guide writes them, no options.
+    GuideViews,
+    /// The views that `pgshard::fdw` makes.
+    Views,
+}
+
+impl Contestant {
+    const ALL: [Contestant; 4] = [
+        Contestant::Raw,
+        Contestant::FanOut,
+        Contestant::GuideViews,
+        Contestant::Views,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Contestant::Raw => "raw",
+            Contestant::FanOut => "fan_out",
+            Contestant::GuideViews => "guide's views",
+            Contestant::Views => "pgshard's views",
+        }
+    }
+
+    async fn answer(self, world: &World, shape: Shape, turn: usize) -> Digest {
+        match self {
+            Contestant::Raw => raw::answer(world, shape, turn).await,
+            Contestant::FanOut => explicit::answer(world, shape, turn).await,
+            Contestant::GuideViews => by_views::answer(world, "guide", shape, turn).await,
+            Contestant::Views => by_views::answer(world, "reporting", shape, turn).await,
+        }
+    }
+}
+
+/// What one measurement saw, of each answer.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    millis: f64,
+    /// CPU of this process; the servers are others.
+    cpu: f64,
+    /// Memory of this process at its height, above what it had before, in MiB.
+    peak: f64,
+}
+
+async fn sample(contestant: Contestant, world: &World, shape: Shape, round: usize) -> Sample {
+    memory::reset_peak();
+    let (memory, cpu_before, start) = (memory::now(), cpu(), Instant::now());
+    let repeats = shape.repeats();
+    for turn in 0..repeats {
+        contestant
+            .answer(world, shape, round * repeats + turn)
+            .await;
+    }
+    let of_each = |seconds: f64| seconds * 1e3 / repeats as f64;
+    Sample {
+        millis: of_each(start.elapsed().as_secs_f64()),
+        cpu: of_each((cpu() - cpu_before).as_secs_f64()),
+        peak: memory::peak().saturating_sub(memory) as f64 / 1024.0,
+    }
+}
+
+/// All contestants have to agree, and have done everything once.
+async fn agree(world: &World, shape: Shape) {
+    let truth = Contestant::Raw.answer(world, shape, 0).await;
+    for contestant in Contestant::ALL {
+        let answer = contestant.answer(world, shape, 0).await;
+        assert_eq!(answer, truth, "{} of {}", shape.name(), contestant.name());
+    }
+    println!("\n{}: {truth}", shape.name());
+}
+
+async fn compare(world: &World, shape: Shape, pairs: usize) {
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); Contestant::ALL.len()];
+    for round in 0..pairs {
+        for step in 0..Contestant::ALL.len() {
+            let which = (round + step) % Contestant::ALL.len();
+            let contestant = Contestant::ALL[which];
+            samples[which].push(sample(contestant, world, shape, round).await);
+        }
+    }
+    println!(
+        "{:<17} {:>11} {:>8}  {:<17} {:>9} {:>8}  {:>9}",
+        "", "ms", "of raw", "95 % interval", "CPU ms", "of raw", "MiB more"
+    );
+    let figures = |which: usize, of: fn(&Sample) -> f64| -> Vec<f64> {
+        samples[which].iter().map(of).collect()
+    };
+    for (which, contestant) in Contestant::ALL.iter().enumerate() {
+        let time = Paired::of(&figures(which, |s| s.millis), &figures(0, |s| s.millis));
+        let cpu = Paired::of(&figures(which, |s| s.cpu), &figures(0, |s| s.cpu));
+        let peak = figures(which, |s| s.peak).into_iter().fold(0.0, f64::max);
+        println!(
+            "{:<17} {:>11.3} {:>8.3}  {:<17} {:>9.3} {:>8.3}  {peak:>9.1}",
+            contestant.name(),
+            time.subject,
+            time.ratio,
+            format!("[{:.3}, {:.3}]", time.low, time.high),
+            cpu.subject,
+            cpu.ratio,
+        );
+    }
+}
+
+async fn run(plan: Plan) {
+    let start = Instant::now();
+    let world = World::start(plan.rows).await;
+    println!(
+        "{} rows on 4 shards, loaded in {:.0} s; {} rounds",
+        plan.rows,
+        start.elapsed().as_secs_f64(),
+        plan.pairs
+    );
+    for shape in plan.shapes {
+        agree(&world, shape).await;
+        compare(&world, shape, plan.pairs).await;
+    }
+    world.end().await;
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(run(Plan::from_args()));
+}
