@@ -124,12 +124,18 @@ impl fmt::Display for Scope {
 /// Runs a statement that may see these rows only, in one round trip once it is prepared.
 pub(super) async fn ask<A: Answer>(
     scope: Scope,
-    lease: &Lease,
+    lease: &mut Lease,
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
     deadline: Instant,
 ) -> Result<A> {
     scope.refuse(sql).map_err(|error| lease.locate(error))?;
+    if lease.proxy().is_some() {
+        // Its transaction is begun with the checks of the server.
+        lease.guarded(scope.enter(), scope.leave());
+        return A::of(lease, sql, params, deadline).await;
+    }
+    let lease = &*lease;
     let phase = Phase::Execute;
     // Else the statement would be sent after the transaction's end.
     lease.prepared(sql, phase, deadline).await?;

@@ -1,5 +1,7 @@
 //! Reads on one shard. Nothing here can write.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -168,7 +170,7 @@ impl<'a> Read<'a> {
         self.ask(sql, params).await
     }
 
-    async fn ask<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
+    async fn ask<A: Answer>(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
         if span::listened_to() {
             let place = (self.cluster, self.shard);
             return Box::pin(span::within("read", place, self.answer(sql, params))).await;
@@ -176,12 +178,12 @@ impl<'a> Read<'a> {
         self.answer(sql, params).await
     }
 
-    async fn answer<A: Answer>(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
+    async fn answer<A: Answer>(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<A> {
         let now = Instant::now();
         let deadline = deadline::after(now, self.within);
         let outcome = if self.may_hedge() {
             let hedge = Hedge {
-                read: &self,
+                read: self,
                 after: self.hedge_after,
                 deadline,
             };
@@ -234,26 +236,24 @@ impl<'a> Read<'a> {
         now: Instant,
         deadline: Instant,
     ) -> Result<A> {
-        let mut asked = now;
-        let outcome = match self.lease_until(choice, now, deadline).await {
-            Ok(lease) => {
-                // To wait for a connection is no fault of the node's.
-                asked = Instant::now();
-                let proxied = lease.proxy().is_some();
-                let mut lease = if choice.chosen.is_some() && !proxied {
-                    lease.draining()
-                } else {
-                    lease
-                };
-                let answer = if self.scope.is_guarded() && proxied {
-                    // Its transaction is begun with the checks of the server.
-                    self.scope
-                        .refuse(sql)
-                        .map_err(|error| lease.locate(error))?;
-                    lease.guarded(self.scope.enter(), self.scope.leave());
-                    A::of(&lease, sql, params, deadline).await
-                } else if self.scope.is_guarded() {
-                    Box::pin(guard::ask(self.scope, &lease, sql, params, deadline)).await
+        let (lease, asked) = {
+            let mut lease = pin!(self.lease_until(choice, now, deadline));
+            match futures::poll!(lease.as_mut()) {
+                Poll::Ready(lease) => (lease, now),
+                Poll::Pending => match lease.await {
+                    // To wait for a connection is no fault of the node's.
+                    Ok(lease) => (Ok(lease), Instant::now()),
+                    Err(error) => (Err(error), now),
+                },
+            }
+        };
+        let outcome = match lease {
+            Ok(mut lease) => {
+                if choice.chosen.is_some() && lease.proxy().is_none() {
+                    lease.drain();
+                }
+                let answer = if self.scope.is_guarded() {
+                    Box::pin(guard::ask(self.scope, &mut lease, sql, params, deadline)).await
                 } else {
                     A::of(&lease, sql, params, deadline).await
                 };
@@ -359,7 +359,9 @@ impl<'a> Read<'a> {
                 ..self.wish
             },
         };
-        let mut lease = shard.lease_read(proven, choice, now, deadline).await?;
+        let mut lease = shard
+            .lease_read(proven, choice, Instant::now(), deadline)
+            .await?;
         if lease.epoch().is_some() && !self.is_written(&lease, floor, deadline).await? {
             return Err(lease.locate(Error::refused(
                 "the primary's log ends before the token's position, so that the write may be lost, \

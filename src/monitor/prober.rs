@@ -151,7 +151,7 @@ impl Prober {
 
     /// One from before the pools were cleared may lead to where the node was before.
     fn is_usable(&self, held: &Connection) -> bool {
-        !held.client.is_closed() && held.link.generation == self.pool.generation()
+        !held.client.is_closed() && held.link.generation() == self.pool.generation()
     }
 
     async fn connect(&mut self) -> Result<(), ProbeFailure> {
@@ -179,7 +179,7 @@ impl Prober {
         };
         let asked = Instant::now();
         let outcome = match timeout(self.deadline, async {
-            if let Some(proxy) = held.link.proxy {
+            if let Some(proxy) = held.link.proxy() {
                 let probe = for_proxy(Some(proxy), PROBE);
                 return held.client.query_typed(&probe, &[]).await;
             }

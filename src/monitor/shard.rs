@@ -218,7 +218,7 @@ impl Shard {
         &self,
         access: Access,
         lane: Lane,
-        now: Instant,
+        mut now: Instant,
         deadline: Instant,
     ) -> Result<Lease> {
         self.map_is_current()?;
@@ -239,7 +239,7 @@ impl Shard {
             match lease {
                 Ok(lease) if current => return Ok(lease),
                 Err(error) if current => return Err(error),
-                _ => {}
+                _ => now = Instant::now(),
             }
         }
     }
@@ -283,14 +283,28 @@ impl Shard {
         deadline: Instant,
         stamp: Stamp,
     ) -> Result<Lease> {
-        let deadline = || deadline.min(Instant::now() + self.checkout);
-        let stamp = if pool.connector().proxy().is_some() {
-            let view = self.view.load();
-            stamp.behind_proxy(view.history.as_ref().map(|history| history.newest().id))
-        } else {
-            stamp
-        };
+        let deadline = deadline.min(now + self.checkout);
+        if pool.is_proxied() {
+            return Box::pin(self.lease_behind_proxy(pool, access, now, deadline, stamp)).await;
+        }
         pool.lease(access, now, deadline, stamp).await
+    }
+
+    async fn lease_behind_proxy(
+        &self,
+        pool: &NodePool,
+        access: Access,
+        now: Instant,
+        deadline: Instant,
+        stamp: Stamp,
+    ) -> Result<Lease> {
+        let newest = {
+            let view = self.view.load();
+            view.history.as_ref().map(|history| history.newest().id)
+        };
+        let mut lease = pool.lease(access, now, deadline, stamp).await?;
+        lease.behind_proxy(newest);
+        Ok(lease)
     }
 
     fn primary_now(&self, access: Access) -> Option<(NodeIndex, Epoch)> {

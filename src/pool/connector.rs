@@ -24,7 +24,7 @@ use super::statements::Statements;
 use super::tls::Tls;
 #[cfg(feature = "tls")]
 use super::tls::TlsFiles;
-use super::until::KeptTimer;
+use super::until::KeptTimers;
 use super::watched::Watched;
 #[cfg(feature = "tls")]
 use super::watched::WatchedTls;
@@ -180,7 +180,7 @@ impl Connector {
             client: ClientWrapper::new(client, task),
             link,
             statements: Statements::default(),
-            timer: KeptTimer::default(),
+            timer: KeptTimers::default(),
         })
     }
 

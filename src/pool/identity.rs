@@ -59,7 +59,7 @@ impl Identity {
         let Connection { client, link, .. } = connection;
         let rows = match timeout(
             connector.timeout(),
-            client.query_typed(&for_proxy(link.proxy, WHO), &[]),
+            client.query_typed(&for_proxy(link.proxy(), WHO), &[]),
         )
         .await
         {
@@ -103,7 +103,7 @@ impl Identity {
              WHERE p.polname = 'pgshard_guard' AND NOT p.polpermissive AND c.relrowsecurity \
              AND (n.nspname::text, c.relname::text) IN (SELECT pg_catalog.unnest($1), pg_catalog.unnest($2))), \
              (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = session_user)";
-        let guarded = for_proxy(link.proxy, GUARDED);
+        let guarded = for_proxy(link.proxy(), GUARDED);
         let tables = [
             (schemas as _, Type::TEXT_ARRAY),
             (names as _, Type::TEXT_ARRAY),

@@ -22,7 +22,7 @@ use super::manager::Manager;
 use super::span::CallSpan;
 use super::statements::Prepared;
 use super::traces::leaves_traces;
-use super::until::until_kept;
+use super::until::until;
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
 use crate::id::{ClusterId, Epoch, MapVersion, NodeId, NodeIndex, ReignId, ShardId};
 use crate::topology::{Floor, Hint};
@@ -42,26 +42,25 @@ pub(crate) struct Stamp {
     /// The term of the primary that the caller saw; `None` for a replica.
     pub(super) epoch: Option<Epoch>,
     pub(super) lane: Lane,
-    /// The shard's reign then, for a replica behind a proxy to hold.
-    pub(super) newest: Option<ReignId>,
-    /// What it has to have replayed behind a proxy.
-    pub(super) floor: Option<Floor>,
 }
 
 impl Stamp {
     pub(crate) fn new(epoch: Option<Epoch>, lane: Lane) -> Self {
-        Stamp {
-            epoch,
-            lane,
-            newest: None,
-            floor: None,
-        }
+        Stamp { epoch, lane }
     }
+}
 
-    /// For a node behind a proxy, whose server has to hold the shard's reign.
-    pub(crate) fn behind_proxy(self, newest: Option<ReignId>) -> Self {
-        Stamp { newest, ..self }
-    }
+/// What few leases have, kept apart: a lease is moved several times before its caller has it.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// A fan-out's part of the node's connections.
+    share: Option<OwnedSemaphorePermit>,
+    /// The shard's reign when it was lent, for a replica behind a proxy to hold.
+    pub(super) newest: Option<ReignId>,
+    /// What the server has to have replayed behind a proxy.
+    pub(super) floor: Option<Floor>,
+    /// What a reading transaction behind a proxy begins and ends with besides.
+    pub(super) guard: Option<(String, String)>,
 }
 
 /// The first row of an answer, if it has one, and the number of its rows.
@@ -79,14 +78,11 @@ pub struct Lease {
     /// `None` only while it is being dropped.
     object: Option<Object<Manager>>,
     pub(super) stamp: Stamp,
-    /// A fan-out's part of the node's connections.
-    share: Option<OwnedSemaphorePermit>,
     /// Whether work in flight may end by itself, if it does so soon.
     drains: bool,
     /// Whether it was put inside a transaction that only reads, which can be ended at any time.
     reads_inside: bool,
-    /// What a reading transaction behind a proxy begins and ends with besides.
-    pub(super) guard: Option<(String, String)>,
+    rare: Option<Box<Rare>>,
 }
 
 impl Lease {
@@ -98,11 +94,32 @@ impl Lease {
         Lease {
             object: Some(object),
             stamp,
-            share,
             drains: false,
             reads_inside: false,
-            guard: None,
+            rare: share.map(|share| {
+                Box::new(Rare {
+                    share: Some(share),
+                    ..Rare::default()
+                })
+            }),
         }
+    }
+
+    /// For a node behind a proxy, whose server has to hold the shard's reign.
+    pub(crate) fn behind_proxy(&mut self, newest: Option<ReignId>) {
+        self.rare_mut().newest = newest;
+    }
+
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn take_share(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.rare.as_mut()?.share.take()
     }
 
     /// Begins a transaction that only reads, which ends when this is dropped.
@@ -114,9 +131,8 @@ impl Lease {
 
     /// If this is dropped with work in flight, lets that end by itself if it does so soon, and then
     /// keeps the connection: for a read whose answer another node gave first.
-    pub(crate) fn draining(mut self) -> Self {
+    pub(crate) fn drain(&mut self) {
         self.drains = true;
-        self
     }
 
     fn object(&self) -> &Object<Manager> {
@@ -223,7 +239,7 @@ impl Lease {
         let link = self.link();
         let span = self.span(phase);
         link.sent();
-        let error = match until_kept(&self.object().timer, deadline, operation).await {
+        let error = match until(&self.object().timer, deadline, operation).await {
             Some(Ok(value)) => {
                 link.answered();
                 return Ok(value);
@@ -441,9 +457,9 @@ impl Drop for Lease {
             return; // Back into the pool.
         }
         if self.reads_inside && object.link.is_only_inside() {
-            return end_transaction(object, self.share.take());
+            return end_transaction(object, self.take_share());
         }
-        give_up(object, clean, self.drains, self.share.take());
+        give_up(object, clean, self.drains, self.take_share());
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_postgres::{AsyncMessage, CancelToken};
 use super::Access;
 use super::report::ReportSender;
 use super::statements::Statements;
-use super::until::KeptTimer;
+use super::until::KeptTimers;
 use crate::config::Proxy;
 use crate::id::NodeIndex;
 use crate::sqlstate::{Meaning, SqlState};
@@ -26,16 +26,13 @@ pub(crate) struct Connection {
     pub(crate) client: ClientWrapper,
     pub(crate) link: Arc<Link>,
     pub(super) statements: Statements,
-    pub(super) timer: KeptTimer,
+    pub(super) timer: KeptTimers,
 }
 
 /// The state of one connection, shared by its task, its holder and its pool.
 pub(crate) struct Link {
     pub(crate) node: NodeIndex,
-    pub(crate) generation: u64,
     pub(crate) access: Access,
-    /// What is between the client and the server.
-    pub(crate) proxy: Option<Proxy>,
     /// A statement was named that must not be: the connection was ended instead.
     named: AtomicBool,
     /// What every operation looks at.
@@ -55,6 +52,7 @@ pub(crate) struct Link {
 /// to fetch a line again costs more than all that is done with it.
 #[repr(align(64))]
 struct State {
+    generation: u64,
     created: Instant,
     /// Closed when idle past this age.
     lifetime: Duration,
@@ -75,6 +73,7 @@ struct State {
     parameters: AtomicU8,
     /// Whether the session's transactions are as the pool wants them: writing or read-only.
     keeps_access: AtomicBool,
+    proxy: Option<Proxy>,
 }
 
 const NOTED: u8 = 0;
@@ -98,11 +97,10 @@ impl Link {
     ) -> Self {
         Link {
             node,
-            generation,
             access,
-            proxy,
             named: AtomicBool::new(false),
             state: State {
+                generation,
                 created: Instant::now(),
                 lifetime,
                 last_used: AtomicU64::new(0),
@@ -114,6 +112,7 @@ impl Link {
                 parameters: AtomicU8::new(NOTED),
                 // A proxied session is nobody's: each transaction says what it may do.
                 keeps_access: AtomicBool::new(access == Access::Write || proxy.is_some()),
+                proxy,
             },
             warnings: AtomicU32::new(0),
             role: AtomicU8::new(ROLE_UNKNOWN),
@@ -124,9 +123,19 @@ impl Link {
         }
     }
 
+    /// The generation of its pool when it was made.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.generation
+    }
+
+    /// What is between the client and the server.
+    pub(crate) fn proxy(&self) -> Option<Proxy> {
+        self.state.proxy
+    }
+
     /// Reports something to the monitor.
     pub(super) fn hint(&self, hint: Hint) {
-        self.reports.send(self.node, self.generation, hint);
+        self.reports.send(self.node, self.generation(), hint);
     }
 
     /// Ends the connection now: whoever waits on it gets an error at once.
@@ -331,7 +340,7 @@ impl Link {
         T: AsyncRead + AsyncWrite + Unpin,
     {
         // A proxy reports what some server said once, when it was asked to log in there.
-        if self.proxy.is_some() {
+        if self.proxy().is_some() {
             return;
         }
         let role = match connection.parameter("in_hot_standby") {

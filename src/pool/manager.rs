@@ -169,6 +169,6 @@ impl Manager {
 
     fn is_usable(&self, connection: &Connection) -> bool {
         let Connection { client, link, .. } = connection;
-        link.generation == self.node.generation() && link.is_clean() && !client.is_closed()
+        link.generation() == self.node.generation() && link.is_clean() && !client.is_closed()
     }
 }

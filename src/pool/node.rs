@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::lease::{Lease, Stamp};
 use super::link::{Connection, Link};
 use super::manager::Manager;
-use super::until::until;
+use super::until::{KeptTimers, until};
 use super::{Access, Connector, Lane};
 use crate::config::{Config, PoolSettings};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -53,6 +53,9 @@ pub(crate) struct NodePool {
     /// The connections for reading that fan-outs may hold.
     fan_outs: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Of those who wait.
+    timers: KeptTimers,
+    proxied: bool,
     settings: PoolSettings,
 }
 
@@ -152,6 +155,8 @@ impl NodePool {
             write: pool(Access::Write)?,
             fan_outs: Arc::new(Semaphore::new(config.pool.fan_out_size())),
             waiting: AtomicUsize::new(0),
+            timers: KeptTimers::default(),
+            proxied: shared.connector.proxy().is_some(),
             settings: config.pool.clone(),
             shared,
         })
@@ -159,6 +164,11 @@ impl NodePool {
 
     pub(crate) fn connector(&self) -> &Connector {
         &self.shared.connector
+    }
+
+    /// Whether a proxy is between the client and the server.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxied
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -174,13 +184,12 @@ impl NodePool {
         self.shared.identity.expect_system(system);
     }
 
-    /// Lends a connection, waiting until the deadline at most, which is asked for if there is none
-    /// at once.
+    /// Lends a connection, waiting until the deadline at most. `now` is at or before the moment.
     pub(crate) async fn lease(
         &self,
         access: Access,
         now: Instant,
-        deadline: impl FnOnce() -> Instant,
+        deadline: Instant,
         stamp: Stamp,
     ) -> Result<Lease> {
         let pool = match access {
@@ -188,10 +197,10 @@ impl NodePool {
             Access::Write => &self.write,
         };
         if stamp.lane == Lane::FanOut {
-            return Box::pin(self.lease_share(pool, now, deadline(), stamp)).await;
+            return Box::pin(self.lease_share(pool, now, deadline, stamp)).await;
         }
         let checkout = pin!(self.checkout(pool, now));
-        match until(deadline, checkout).await {
+        match until(&self.timers, deadline, checkout).await {
             Some(Ok(object)) => Ok(Lease::new(object, stamp, None)),
             Some(Err(error)) => Err(error),
             None => Err(self.timed_out()),

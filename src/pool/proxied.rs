@@ -51,19 +51,21 @@ pub(crate) fn for_proxy(proxy: Option<Proxy>, sql: &str) -> Cow<'_, str> {
 impl Lease {
     /// What is between the client and the server, if anything is.
     pub(crate) fn proxy(&self) -> Option<Proxy> {
-        self.link().proxy
+        self.link().proxy()
     }
 
     /// Has what is read through this lease be at least as recent as a token. Checked where a proxy
     /// may choose another server for each transaction; elsewhere it was checked before.
     pub(crate) fn require(&mut self, floor: Floor) {
-        self.stamp.floor = Some(floor);
+        if self.proxy().is_some() {
+            self.rare_mut().floor = Some(floor);
+        }
     }
 
     /// Has reading transactions begin and end with more statements, each with its `; ` before it:
     /// those of the guard.
     pub(crate) fn guarded(&mut self, enter: String, leave: String) {
-        self.guard = Some((enter, leave));
+        self.rare_mut().guard = Some((enter, leave));
     }
 
     /// Refuses to lend the driver's own client where it could not be made safe.
@@ -127,7 +129,7 @@ impl Lease {
         let begin = self.begin_reading();
         link.set_in_transaction(true);
         // Stays inside the transaction, and so is discarded, if what comes before COMMIT fails.
-        let end = match &self.guard {
+        let end = match self.rare().and_then(|rare| rare.guard.as_ref()) {
             Some((_, leave)) => format!("SELECT{leave}; COMMIT"),
             None => "COMMIT".to_owned(),
         };
@@ -194,7 +196,7 @@ impl Lease {
              ELSE pg_catalog.pg_current_wal_insert_lsn() END";
         let holds =
             |reign: ReignId| format!("EXISTS (SELECT FROM pgshard.reign WHERE reign = '{reign}')");
-        let server = match (self.stamp.epoch, self.stamp.newest) {
+        let server = match (self.stamp.epoch, self.rare().and_then(|rare| rare.newest)) {
             // The primary of this very reign.
             (Some(Epoch { reign, .. }), _) => format!(
                 "CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN \
@@ -205,7 +207,7 @@ impl Lease {
             (None, Some(newest)) => holds(newest),
             (None, None) => "true".to_owned(),
         };
-        let recent = match self.stamp.floor {
+        let recent = match self.rare().and_then(|rare| rare.floor) {
             None => "true".to_owned(),
             Some(Floor { reign, lsn }) => {
                 format!(
@@ -218,7 +220,9 @@ impl Lease {
             "BEGIN READ ONLY{}; SELECT {}; \
              SELECT i.cluster, i.shard, i.map_version, {server}, {recent} \
              FROM pgshard.identity i",
-            self.guard.as_ref().map_or("", |(enter, _)| enter),
+            self.rare()
+                .and_then(|rare| rare.guard.as_ref())
+                .map_or("", |(enter, _)| enter),
             pins::as_columns(&self.search_path()),
         );
         for_proxy(self.proxy(), &sql).into_owned()

@@ -36,7 +36,7 @@ impl<S> Watched<S> {
         Watched {
             stream,
             messages: Messages::default(),
-            outgoing: link.proxy.map(|_| Outgoing::default()),
+            outgoing: link.proxy().map(|_| Outgoing::default()),
             link,
             received: false,
         }

@@ -67,7 +67,7 @@ impl Shard {
         &self,
         read: Read,
         choice: Choice<'_>,
-        now: Instant,
+        mut now: Instant,
         deadline: Instant,
     ) -> Result<Lease> {
         self.map_is_current()?;
@@ -80,13 +80,14 @@ impl Shard {
             if let Some(refusal) = self.closed_by_operator(&self.view.load(), Access::Read) {
                 return Err(refusal);
             }
-            match self.choose(read, choice.avoid) {
+            let since = now.saturating_duration_since(self.start);
+            match self.choose(read, choice.avoid, since) {
                 Ok((node, epoch)) => {
                     let Some(pool) = self.node(node) else {
                         continue;
                     };
                     if let Some(circuit) = self.circuits.get(node.index()) {
-                        circuit.chosen(self.start.elapsed());
+                        circuit.chosen(since);
                     }
                     if let Some(chosen) = choice.chosen {
                         let _ = chosen.set(node);
@@ -100,6 +101,7 @@ impl Shard {
                     if timeout_at(deadline, changed.changed()).await.is_err() {
                         return Err(self.no_node(reason));
                     }
+                    now = Instant::now();
                 }
             }
         }
@@ -109,12 +111,13 @@ impl Shard {
         &self,
         read: Read,
         avoid: Option<NodeIndex>,
+        now: Duration,
     ) -> Result<(NodeIndex, Option<Epoch>), NoNode> {
         let view = self.view.load();
         let measured = Measured {
             shard: self,
             avoid,
-            now: self.start.elapsed(),
+            now,
         };
         select(&view, read, measured, crate::random::number()).map(|node| {
             let epoch = view.primary.filter(|(primary, _)| *primary == node);
@@ -124,7 +127,7 @@ impl Shard {
 
     /// Whether a read that went to one node could go to another.
     pub(crate) fn has_other(&self, read: Read, than: NodeIndex) -> bool {
-        self.choose(read, Some(than))
+        self.choose(read, Some(than), self.start.elapsed())
             .is_ok_and(|(node, _)| node != than)
     }
 
