@@ -45,6 +45,7 @@ pub(crate) fn start<'a>(
             within: reading.within,
             room: Arc::clone(&room),
             room_for_first: merge.is_ordered(),
+            limited: merge.is_limited(),
             state: State::Waiting,
         };
         (core.shard(*shard).id(), source)
@@ -404,7 +405,8 @@ impl<'a> FanOutRows<'a> {
         failed.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "no shard answered"))
     }
 
-    /// Ends the shards' work: leases with work in flight cancel it when they are dropped.
+    /// Ends the shards' work: leases with work in flight cancel it when they are dropped, or soon after
+    /// if there may be rows enough.
     fn stop(&mut self) {
         self.over = true;
         self.running = FuturesUnordered::new();

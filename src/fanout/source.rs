@@ -28,6 +28,9 @@ pub(super) struct Source<'a> {
     /// Whether the room is given back with the first rows: an ordered merge needs a row of every
     /// shard before it can go on.
     pub(super) room_for_first: bool,
+    /// Whether it may be dropped because there are rows enough. Then the last ones are mostly on their
+    /// way, and to let them come is cheaper than to cancel, which costs the connection.
+    pub(super) limited: bool,
     pub(super) state: State,
 }
 
@@ -161,6 +164,9 @@ impl Source<'_> {
     ) -> Result<(OpenRows, Vec<Row>)> {
         let mut lease = self.read.lease_until(choice, *asked, deadline).await?;
         *asked = Instant::now();
+        if self.limited {
+            lease.drain();
+        }
         let scope = self.read.scope();
         if scope.is_guarded() && lease.proxy().is_some() {
             lease.guarded(scope.enter(), scope.leave());

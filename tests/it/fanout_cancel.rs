@@ -31,6 +31,17 @@ impl Watch {
         running
     }
 
+    /// The application's sessions, on all shards.
+    async fn backends(&self) -> Vec<i32> {
+        let mut backends = Vec::new();
+        for session in &self.0 {
+            let sql = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' ORDER BY pid";
+            let rows = session.query(sql, &[]).await.unwrap();
+            backends.extend(rows.iter().map(|row| row.get::<_, i32>(0)));
+        }
+        backends
+    }
+
     async fn wait_for(&self, wanted: i64) {
         let started = Instant::now();
         while self.running().await != wanted {
@@ -126,6 +137,31 @@ async fn nothing_is_left_running() {
     for answer in futures::future::join_all(two).await {
         assert_eq!(answer.unwrap().rows.len(), 3);
     }
+    cluster.close().await;
+}
+
+/// What a shard had to say beyond the limit is let come and thrown away: to cancel it would cost the
+/// connection, and the next such query would begin by making another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_enough_keeps_the_connections() {
+    let (local, mut config) = installed(3, 0).await;
+    // One for fan-outs: the next waits for it, and makes no other meanwhile.
+    config.pool.max_size = 2;
+    let cluster = Cluster::connect(config).unwrap();
+    cluster.ready(Duration::from_secs(10)).await.unwrap();
+    let watch = Watch::of(&local).await;
+    let first = async || {
+        let sql = "SELECT i FROM generate_series(1, 5000) i ORDER BY i LIMIT 200 /* fan-out */";
+        let merge = Merge::ordered([SortKey::asc("i")]).limit(100);
+        let answer = cluster.fan_out(sql, &[], merge).query::<(i32,)>().await;
+        assert_eq!(answer.unwrap().rows.len(), 100);
+    };
+    first().await;
+    let before = watch.backends().await;
+    for _ in 0..10 {
+        first().await;
+    }
+    assert_eq!(watch.backends().await, before);
     cluster.close().await;
 }
 

@@ -66,6 +66,11 @@ impl Merge {
         matches!(self.kind, Kind::Ordered(_))
     }
 
+    /// Whether it may have enough before the shards have given all.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Whether rows are combined rather than passed on.
     pub(crate) fn combines(&self) -> bool {
         matches!(self.kind, Kind::Aggregate(_))
