@@ -52,11 +52,18 @@ pub(crate) struct NodePool {
     write: Pool,
     /// The connections for reading that fan-outs may hold.
     fan_outs: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    /// Of those who wait.
-    timers: KeptTimers,
+    waiters: Waiters,
     proxied: bool,
     settings: PoolSettings,
+}
+
+/// What those who wait write, apart from what everybody reads: another processor would have to fetch
+/// that again each time.
+#[derive(Default)]
+#[repr(align(64))]
+struct Waiters {
+    count: AtomicUsize,
+    timers: KeptTimers,
 }
 
 /// How full a node's pools are.
@@ -154,8 +161,7 @@ impl NodePool {
             read: pool(Access::Read)?,
             write: pool(Access::Write)?,
             fan_outs: Arc::new(Semaphore::new(config.pool.fan_out_size())),
-            waiting: AtomicUsize::new(0),
-            timers: KeptTimers::default(),
+            waiters: Waiters::default(),
             proxied: shared.connector.proxy().is_some(),
             settings: config.pool.clone(),
             shared,
@@ -200,7 +206,7 @@ impl NodePool {
             return Box::pin(self.lease_share(pool, now, deadline, stamp)).await;
         }
         let checkout = pin!(self.checkout(pool, now));
-        match until(&self.timers, deadline, checkout).await {
+        match until(&self.waiters.timers, deadline, checkout).await {
             Some(Ok(object)) => Ok(Lease::new(object, stamp, None)),
             Some(Err(error)) => Err(error),
             None => Err(self.timed_out()),
@@ -319,7 +325,7 @@ impl NodePool {
 
     /// Whether the next who had to wait would be turned away.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) + 1 >= self.settings.max_waiting
+        self.waiters.count.load(Ordering::Acquire) + 1 >= self.settings.max_waiting
     }
 
     #[cold]
@@ -340,8 +346,8 @@ impl NodePool {
 
     /// A place in the bounded queue, given back on drop.
     fn queue(&self) -> Result<Place<'_>> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.settings.max_waiting {
+        let place = Place(&self.waiters.count);
+        if self.waiters.count.fetch_add(1, Ordering::AcqRel) >= self.settings.max_waiting {
             return Err(self.crowded());
         }
         Ok(place)
@@ -429,7 +435,7 @@ impl NodePool {
             read: read.size,
             write: write.size,
             lent: (read.size + write.size).saturating_sub(read.available + write.available),
-            waiting: self.waiting.load(Ordering::Acquire),
+            waiting: self.waiters.count.load(Ordering::Acquire),
         }
     }
 }
