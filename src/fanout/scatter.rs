@@ -57,7 +57,8 @@ pub(crate) fn start<'a>(
 ///
 /// Holds a few dozen rows of each shard at most; groups of an aggregate are bounded by its
 /// [`max_groups`](super::Aggregate::max_groups). While it is not read, the servers wait. Dropping it
-/// cancels what still runs on them.
+/// cancels what still runs on them: at once, or where the merge has a limit, after 50 ms in which the last
+/// rows may come.
 pub struct FanOutRows<'a> {
     slots: Vec<Slot<'a>>,
     running: FuturesUnordered<BoxFuture<'a, (usize, Event, Source<'a>)>>,
