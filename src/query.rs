@@ -40,6 +40,8 @@ mod rows;
 mod shape;
 mod spread;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod volatile;
 

@@ -489,6 +489,13 @@ impl Binder<'_> {
                 self.function(&function.name, count)?;
                 self.whole_row_arguments(function)?;
             }
+            Expr::Cast { data_type, .. } => {
+                let blocker = volatile::type_blocker(&data_type.to_string());
+                let span = expr.span();
+                if let Some(blocker) = blocker {
+                    self.blocker.get_or_insert(blocker.at(span));
+                }
+            }
             _ => {}
         }
         let mut outcome = Ok(());

@@ -340,10 +340,14 @@ fn difference(a: &Table, b: &Table) -> Option<String> {
         })
 }
 
+/// A table of a test: its name, how it is spread, and its columns with their types.
+#[cfg(test)]
+pub(super) type Sketch<'a> = (&'a str, Placement, &'a [(&'a str, &'a str)]);
+
 #[cfg(test)]
 impl Catalog {
     /// A catalogue for tests: `schema.table(key column, others…)` each.
-    pub(super) fn of(key_type: KeyType, tables: &[(&str, Placement, &[(&str, &str)])]) -> Self {
+    pub(super) fn of(key_type: KeyType, tables: &[Sketch<'_>]) -> Self {
         let tables = tables.iter().map(|(name, placement, columns)| {
             let name = TableName {
                 schema: "public".to_owned(),

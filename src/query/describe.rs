@@ -18,6 +18,8 @@ pub(super) struct Described {
     pub(super) ty: Type,
     /// The collation of its values, quoted, for types that have one.
     pub(super) collation: Option<String>,
+    /// The domain that its values are of, quoted.
+    pub(super) domain: Option<String>,
 }
 
 /// A connection to describe statements on.
@@ -62,31 +64,33 @@ impl Describer {
             name: column.name().to_owned(),
             ty: column.type_().clone(),
             collation: None,
+            domain: None,
         });
         Ok((statement.params().to_vec(), columns.collect()))
     }
 
-    /// The same of a query without parameters of its own that were not cast, with collations.
-    pub(super) async fn with_collations(
-        &self,
-        sql: &str,
-        params: &[Type],
-    ) -> Result<Vec<Described>> {
+    /// The same of a query without parameters of its own that were not cast, with collations and domains.
+    pub(super) async fn in_full(&self, sql: &str, params: &[Type]) -> Result<Vec<Described>> {
         let (_, mut columns) = self.describe(sql).await?;
-        let wanted: Vec<usize> = (0..columns.len())
-            .filter(|at| {
-                columns
-                    .get(*at)
-                    .is_some_and(|column| is_collatable(&column.ty))
-            })
-            .collect();
-        if wanted.is_empty() {
+        if columns.is_empty() {
             return Ok(columns);
         }
         let names: Vec<String> = (1..=columns.len()).map(|n| format!("c{n}")).collect();
-        let asked: Vec<String> = wanted
+        let asked: Vec<String> = columns
             .iter()
-            .map(|at| format!("pg_catalog.pg_collation_for(q.c{})", at + 1))
+            .zip(&names)
+            .map(|(column, name)| {
+                let collation = match is_collatable(&column.ty) {
+                    true => format!("pg_catalog.pg_collation_for(q.{name})"),
+                    false => "NULL::pg_catalog.text".to_owned(),
+                };
+                // The description of a statement tells of a domain what is under it.
+                format!(
+                    "{collation}, CASE WHEN pg_catalog.pg_typeof(q.{name})::pg_catalog.oid <> {} THEN \
+                     pg_catalog.format_type(pg_catalog.pg_typeof(q.{name})::pg_catalog.oid, NULL) END",
+                    column.ty.oid()
+                )
+            })
             .collect();
         // Its one row is known without running the query.
         let question = format!(
@@ -110,11 +114,11 @@ impl Describer {
             .query(&question, &nulls, Phase::Prepare, self.deadline)
             .await?;
         let row = rows.first();
-        for (n, at) in wanted.into_iter().enumerate() {
-            let collation = row.and_then(|row| row.try_get::<_, Option<String>>(n).ok().flatten());
-            if let Some(column) = columns.get_mut(at) {
-                column.collation = collation;
-            }
+        let text =
+            |at: usize| row.and_then(|row| row.try_get::<_, Option<String>>(at).ok().flatten());
+        for (at, column) in columns.iter_mut().enumerate() {
+            column.collation = text(2 * at);
+            column.domain = text(2 * at + 1);
         }
         Ok(columns)
     }

@@ -209,7 +209,7 @@ async fn pushed(
 ) -> Result<Steps> {
     let text = render::text(&push.fragment.query, types);
     let described = describer
-        .with_collations(&text.sql, &text.types(types))
+        .in_full(&text.sql, &text.types(types))
         .await
         .map_err(own)?;
     check(
@@ -273,7 +273,7 @@ async fn combining(
     for Fragment { query, only, width } in combined.fragments {
         let text = render::text(&query, types);
         let described = describer
-            .with_collations(&text.sql, &text.types(types))
+            .in_full(&text.sql, &text.types(types))
             .await
             .map_err(own)?;
         if described.len() != width {
@@ -323,6 +323,7 @@ fn carry(column: &Described) -> Result<Carried> {
             .flatten()
             .unwrap_or(Type::TEXT_ARRAY),
         cast: !binary,
+        domain: column.domain.clone(),
         collation: column.collation.clone(),
     })
 }

@@ -92,6 +92,8 @@ pub(super) struct Carried {
     pub(super) array: Type,
     /// Cast back from text.
     pub(super) cast: bool,
+    /// The domain that it is of.
+    pub(super) domain: Option<String>,
     pub(super) collation: Option<String>,
 }
 
@@ -141,6 +143,9 @@ pub(super) fn fed(text: &Text, fragments: &[Vec<Carried>]) -> String {
             let _ = write!(items, "{comma}u.{cell}");
             if column.cast {
                 let _ = write!(items, "::{}", column.ty);
+            }
+            if let Some(domain) = &column.domain {
+                let _ = write!(items, "::{domain}");
             }
             if let Some(collation) = &column.collation {
                 let _ = write!(items, " COLLATE {collation}");

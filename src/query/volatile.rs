@@ -137,6 +137,32 @@ pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Optio
     }
 }
 
+/// Why a cast to a type cannot run on many shards: it makes a number of an object, which differs
+/// between servers.
+pub(super) fn type_blocker(ty: &str) -> Option<Refusal> {
+    const LOCAL: &[&str] = &[
+        "regclass",
+        "regcollation",
+        "regnamespace",
+        "regoper",
+        "regoperator",
+        "regproc",
+        "regprocedure",
+        "regrole",
+        "regtype",
+    ];
+    let lower = ty.to_ascii_lowercase();
+    let name = lower.rsplit('.').next().unwrap_or(&lower).trim_matches('"');
+    let name = name.split(['(', '[']).next().unwrap_or(name);
+    LOCAL.contains(&name).then(|| {
+        Refusal::new(
+            format!("a cast to {ty}"),
+            "it stands for an object of one server, whose number differs on others",
+            "compare names as text",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
