@@ -9,6 +9,11 @@
 //! Every connection begins by reading the key, and watches from the revision of that reading on: so
 //! nothing is missed in between, and nothing is asked for that was compacted. Without etcd all goes on as
 //! if it were not configured.
+//!
+//! A stream on which nothing arrives looks like one of a key that does not change, and etcd's gateway has
+//! no way to ask along it. So the key is read now and then on a connection of its own: if it has changed
+//! and the stream does not say so, or if there is no answer, the stream is given up. And no stream is kept
+//! for long, so that one that went deaf does not wait for the next change to be found out.
 
 use std::time::Duration;
 
@@ -16,10 +21,10 @@ use hyper::header::HeaderValue;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::http::{Http, HttpError, LARGEST, secret_value};
-use super::patroni::heard_for;
+use super::patroni::{heard_for, jittered};
 use super::sources::Directory;
 use crate::config::{Config, EtcdSettings, HttpLogin, HttpUrl, PatroniShard};
 use crate::error::Result;
@@ -35,6 +40,12 @@ use answer::{Leader, Note, Odd, coded};
 /// After the first failure, and at most.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
+/// The key is read so often beside the stream.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// A stream is replaced after this.
+const OLDEST: Duration = Duration::from_secs(60);
+
 /// Why etcd says nothing.
 #[derive(Debug, thiserror::Error)]
 enum Silence {
@@ -44,6 +55,16 @@ enum Silence {
     Odd(#[from] Odd),
     #[error("the watch ended: {0}")]
     Ended(String),
+    #[error("the key has changed, and the watch does not say so")]
+    Deaf,
+}
+
+/// Why a watch that went well is over.
+enum Over {
+    /// Nobody listens any more.
+    Unheard,
+    /// It is old.
+    Old,
 }
 
 /// The watch over one shard's key.
@@ -106,8 +127,15 @@ impl Etcd {
             };
             at += 1;
             let began = Instant::now();
-            let Err(silence) = self.watch(&url, &mut told).await else {
-                return;
+            let silence = match self.watch(&url, &mut told).await {
+                Ok(Over::Unheard) => return,
+                Ok(Over::Old) => {
+                    pause = first;
+                    // The same one again: it answers.
+                    at -= 1;
+                    continue;
+                }
+                Err(silence) => silence,
             };
             let text = format!("{url}: {silence}");
             if told.is_none() {
@@ -125,16 +153,17 @@ impl Etcd {
         }
     }
 
-    /// Watches over one connection for as long as that goes well; `Ok` if nobody listens any more.
-    async fn watch(&mut self, url: &HttpUrl, told: &mut Option<String>) -> Result<(), Silence> {
+    /// Watches over one connection for as long as that goes well.
+    async fn watch(&mut self, url: &HttpUrl, told: &mut Option<String>) -> Result<Over, Silence> {
         let token = self.log_in(url).await?;
-        let Some(revision) = self.read(url, token.as_ref()).await? else {
-            return Ok(());
+        let Some(read) = self.read(url, token.as_ref()).await? else {
+            return Ok(Over::Unheard);
         };
+        let mut known = read.changed;
         let create = json!({
             "create_request": {
                 "key": coded(&self.key),
-                "start_revision": (revision + 1).to_string(),
+                "start_revision": (read.revision + 1).to_string(),
             }
         });
         let mut stream = self
@@ -144,8 +173,37 @@ impl Etcd {
         if told.take().is_some() {
             tracing::info!(shard = %self.shard, "etcd: {url} is watched again");
         }
+        let old = Instant::now() + jittered(OLDEST);
+        let mut beat = Instant::now() + jittered(BEAT);
+        // The reading beside the stream was newer than what the stream has said.
+        let mut behind = false;
         let mut buffer: Vec<u8> = Vec::new();
-        while let Some(piece) = stream.next().await? {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                piece = stream.next() => piece?,
+                () = sleep_until(beat) => {
+                    if behind {
+                        return Err(Silence::Deaf);
+                    }
+                    if Instant::now() >= old {
+                        return Ok(Over::Old);
+                    }
+                    let Some(read) = self.read(url, token.as_ref()).await? else {
+                        return Ok(Over::Unheard);
+                    };
+                    behind = read.changed != known;
+                    // What changed just now is still on its way.
+                    beat = Instant::now() + match behind {
+                        true => self.http.timeout(),
+                        false => jittered(BEAT),
+                    };
+                    continue;
+                }
+            };
+            let Some(piece) = piece else {
+                return Err(Silence::Ended("etcd closed the connection".to_owned()));
+            };
             buffer.extend_from_slice(&piece);
             let mut changed = false;
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -159,11 +217,14 @@ impl Etcd {
             if buffer.len() > LARGEST {
                 return Err(HttpError::TooLarge.into());
             }
-            if changed && self.read(url, token.as_ref()).await?.is_none() {
-                return Ok(());
+            if changed {
+                let Some(read) = self.read(url, token.as_ref()).await? else {
+                    return Ok(Over::Unheard);
+                };
+                known = read.changed;
+                behind = false;
             }
         }
-        Err(Silence::Ended("etcd closed the connection".to_owned()))
     }
 
     async fn log_in(&self, url: &HttpUrl) -> Result<Option<HeaderValue>, Silence> {
@@ -180,21 +241,21 @@ impl Etcd {
         Ok(Some(token))
     }
 
-    /// Reads the key and tells what it says. The revision of the reading; `None` if nobody listens.
+    /// Reads the key and tells what it says. What was read; `None` if nobody listens.
     async fn read(
         &mut self,
         url: &HttpUrl,
         token: Option<&HeaderValue>,
-    ) -> Result<Option<i64>, Silence> {
+    ) -> Result<Option<Leader>, Silence> {
         let seen = self.start.elapsed();
         let range = json!({ "key": coded(&self.key) });
         let answer = self.http.post(url, "/v3/kv/range", &range, token).await?;
-        let Leader { revision, name } = answer::leader(&answer)?;
+        let leader = answer::leader(&answer)?;
         let leads = {
             let members = self.members.borrow();
             let mut leads = None;
             for (known, node, wake) in members.iter() {
-                if Some(known) == name.as_ref() {
+                if Some(known) == leader.name.as_ref() {
                     leads = Some(*node);
                 }
                 if let Some(wake) = wake {
@@ -218,6 +279,6 @@ impl Etcd {
                 return Ok(None);
             }
         }
-        Ok(Some(revision))
+        Ok(Some(leader))
     }
 }

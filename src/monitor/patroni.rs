@@ -335,6 +335,6 @@ impl Complaint {
 }
 
 /// A fifth more or less, so that many processes do not ask in step.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.8 + 0.4 * crate::random::unit())
 }

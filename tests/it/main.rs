@@ -92,6 +92,7 @@ mod local_dev;
 mod local_nodes;
 mod local_patroni;
 mod local_proxy;
+mod patroni_etcd;
 mod patroni_source;
 mod pgbouncer;
 mod pgpool;

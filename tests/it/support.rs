@@ -9,6 +9,7 @@ pub(crate) mod failover;
 mod faults;
 pub(crate) mod history;
 pub(crate) mod impostor;
+pub(crate) mod relay;
 pub(crate) mod small_disk;
 mod stacks;
 pub(crate) mod stage;

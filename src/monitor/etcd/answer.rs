@@ -22,6 +22,8 @@ pub(super) enum Odd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leader {
     pub(super) revision: i64,
+    /// The revision that wrote the key; `None` while there is none.
+    pub(super) changed: Option<i64>,
     /// None while nobody holds the lock.
     pub(super) name: Option<String>,
 }
@@ -52,6 +54,7 @@ struct Range {
 #[derive(Deserialize)]
 struct KeyValue {
     value: Option<String>,
+    mod_revision: Option<String>,
     lease: Option<String>,
 }
 
@@ -102,13 +105,14 @@ pub(crate) fn read_any(body: &[u8]) {
 /// The answer to a read of the leader's key.
 pub(super) fn leader(body: &[u8]) -> Result<Leader, Odd> {
     let range: Range = parse(body)?;
-    let revision = range
-        .header
-        .revision
-        .parse()
-        .ok()
-        .filter(|revision| (0..i64::MAX).contains(revision))
-        .ok_or_else(|| Odd::Json("the revision is no number".to_owned()))?;
+    let number = |text: &str| {
+        let number = text.parse().ok();
+        let number = number.filter(|revision| (0..i64::MAX).contains(revision));
+        number.ok_or_else(|| Odd::Json("the revision is no number".to_owned()))
+    };
+    let revision = number(&range.header.revision)?;
+    let changed = range.kvs.first().and_then(|kv| kv.mod_revision.as_deref());
+    let changed = changed.map(number).transpose()?;
     // Without a lease the key would outlive its writer: then it is no lock.
     let held = range
         .kvs
@@ -125,7 +129,11 @@ pub(super) fn leader(body: &[u8]) -> Result<Leader, Odd> {
             Some(name)
         }
     };
-    Ok(Leader { revision, name })
+    Ok(Leader {
+        revision,
+        changed,
+        name,
+    })
 }
 
 /// A line of a watch.
@@ -186,6 +194,7 @@ mod tests {
             read(HELD),
             Leader {
                 revision: 17,
+                changed: Some(9),
                 name: Some("s0a".to_owned())
             }
         );
@@ -193,6 +202,7 @@ mod tests {
             read(FREE),
             Leader {
                 revision: 21,
+                changed: None,
                 name: None
             }
         );
