@@ -1,6 +1,7 @@
 //! Connections to nodes: how they are made, pooled, lent and given back.
 //!
 //! - `connector` makes one connection within one deadline (`socket`, `tls`, `password`) and starts its task;
+//! - `cancel` is how to end what a connection is doing, where it was dialled;
 //! - `link` is what the connection's task and its holders share: notices, role, end, work in flight;
 //! - `manager` makes and checks the items of a deadpool pool;
 //! - `identity` asks each new connection whether it leads to the right server;
@@ -16,6 +17,7 @@
 //! The pools know nothing of the machine that decides about the topology: they report hints, and are
 //! told to clear themselves.
 
+mod cancel;
 mod connector;
 mod fault;
 mod full;

@@ -10,16 +10,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::config::{self, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{CancelToken, Client, NoTls};
+use tokio_postgres::{Client, NoTls};
 
+use super::cancel::Cancel;
 use super::fault::Fault;
-use super::lingering::Lingering;
-#[cfg(feature = "tls")]
-use super::lingering::LingeringTls;
 use super::link::{Connection, Link};
 use super::password::{Candidates, Password};
 use super::pins;
-use super::socket::{Socket, Trust};
+use super::socket::{Peer, Socket, Trust};
 use super::statements::Statements;
 use super::tls::Tls;
 #[cfg(feature = "tls")]
@@ -52,10 +50,10 @@ pub(crate) struct Connector {
 }
 
 /// Where a node is, and what follows from that.
-struct Address {
-    host: String,
+pub(super) struct Address {
+    pub(super) host: String,
     port: u16,
-    tls: Tls,
+    pub(super) tls: Tls,
     password: Password,
 }
 
@@ -154,7 +152,8 @@ impl Connector {
             jittered(self.lifetime),
             self.reports.clone(),
         ));
-        let (client, task) = match timeout_at(deadline, self.handshake(&address, &link)).await {
+        let (client, task, peer) = match timeout_at(deadline, self.handshake(&address, &link)).await
+        {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(self.failed(&address, &link, error)),
             Err(_) => {
@@ -173,7 +172,7 @@ impl Connector {
                 ));
             }
         };
-        link.opened(client.cancel_token());
+        link.opened(Cancel::new(client.cancel_token(), peer, address));
         metrics::counter!(crate::observe::CONNECTIONS_OPENED, "shard" => self.shard.to_string())
             .increment(1);
         Ok(Connection {
@@ -220,6 +219,7 @@ impl Connector {
             .await
             .map_err(OpenError::Socket)?
             .until(trust.clone());
+        let peer = socket.peer().map_err(OpenError::Socket)?;
         let mut config = tokio_postgres::Config::new();
         config
             .user(&self.user)
@@ -251,7 +251,7 @@ impl Connector {
                     .connect_raw(Watched::new(socket, Arc::clone(link)), NoTls)
                     .await
                     .map_err(OpenError::Postgres)?;
-                (client, link.spawn(connection))
+                (client, link.spawn(connection), peer)
             }
             #[cfg(feature = "tls")]
             Tls::VerifyFull(files) => {
@@ -263,27 +263,11 @@ impl Connector {
                     .connect_raw(socket, tls)
                     .await
                     .map_err(OpenError::Postgres)?;
-                (client, link.spawn(connection))
+                (client, link.spawn(connection), peer)
             }
         };
         trust.grant();
         Ok(opened)
-    }
-
-    /// Asks the server to cancel what a connection is doing. Nothing else may be asked on it until
-    /// that has ended, for the request names a process, and not its statement.
-    pub(crate) async fn cancel(&self, token: CancelToken) -> io::Result<()> {
-        let address = self.address.load_full();
-        let socket = Socket::connect(&address.host, address.port).await?;
-        match &address.tls {
-            Tls::Plaintext => token.cancel_query_raw(Lingering(socket), NoTls).await,
-            #[cfg(feature = "tls")]
-            Tls::VerifyFull(tls) => {
-                let tls = LingeringTls(rustls(&address, tls)?);
-                token.cancel_query_raw(socket, tls).await
-            }
-        }
-        .map_err(io::Error::other)
     }
 
     /// The longest that making or cancelling a connection may take.
@@ -331,7 +315,7 @@ impl Connector {
 }
 
 #[cfg(feature = "tls")]
-fn rustls(
+pub(super) fn rustls(
     address: &Address,
     files: &TlsFiles,
 ) -> io::Result<
@@ -343,8 +327,8 @@ fn rustls(
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// A logged-in session, and the task that drives it.
-type Opened = (Client, tokio::task::JoinHandle<()>);
+/// A logged-in session, the task that drives it, and where it is.
+type Opened = (Client, tokio::task::JoinHandle<()>, Peer);
 
 enum OpenError {
     Password(Error),
@@ -356,3 +340,6 @@ enum OpenError {
 fn jittered(lifetime: Duration) -> Duration {
     lifetime.mul_f64(1.0 - crate::random::unit() / 10.0)
 }
+
+#[cfg(all(test, feature = "local"))]
+mod tests;

@@ -580,10 +580,11 @@ async fn cancel(object: Object<Manager>) {
             "shard" => connector.shard().to_string()
         )
         .increment(1);
-        let Connection { client, .. } = &**object;
-        let asked =
-            tokio::time::timeout(connector.timeout(), connector.cancel(client.cancel_token()))
-                .await;
+        let Connection { client, link, .. } = &**object;
+        let asked = match link.cancel() {
+            Some(cancel) => tokio::time::timeout(connector.timeout(), cancel.send()).await,
+            None => Ok(Err(std::io::ErrorKind::NotConnected.into())),
+        };
         if matches!(asked, Ok(Ok(()))) {
             // The request names a process. It must not outlive it, so the connection stays open
             // until what was running has ended.

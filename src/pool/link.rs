@@ -10,9 +10,10 @@ use deadpool_postgres::ClientWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tokio_postgres::{AsyncMessage, CancelToken};
+use tokio_postgres::AsyncMessage;
 
 use super::Access;
+use super::cancel::Cancel;
 use super::report::ReportSender;
 use super::statements::Statements;
 use super::until::KeptTimers;
@@ -44,7 +45,7 @@ pub(crate) struct Link {
     /// The FATAL that ended the connection.
     fatal: OnceLock<SqlState>,
     task: OnceLock<AbortHandle>,
-    cancel: OnceLock<CancelToken>,
+    cancel: OnceLock<Arc<Cancel>>,
     reports: ReportSender,
 }
 
@@ -190,12 +191,17 @@ impl Link {
         self.state.committing.store(committing, Ordering::Release);
     }
 
-    pub(super) fn opened(&self, cancel: CancelToken) {
-        let _ = self.cancel.set(cancel);
+    pub(super) fn opened(&self, cancel: Cancel) {
+        let _ = self.cancel.set(Arc::new(cancel));
+    }
+
+    /// How to cancel what the server is doing.
+    pub(super) fn cancel(&self) -> Option<&Cancel> {
+        self.cancel.get().map(Arc::as_ref)
     }
 
     /// How to cancel what the server is doing, if that is something that may be cancelled.
-    pub(super) fn running(&self) -> Option<CancelToken> {
+    pub(super) fn running(&self) -> Option<Arc<Cancel>> {
         // What is done with the driver's client is not seen.
         let running = self.is_busy() || self.is_reset_due();
         if !running || self.state.committing.load(Ordering::Acquire) {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Object, PoolConfig, PoolError, QueueMode, TimeoutType};
-use futures::{FutureExt, StreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::CancelToken;
 
+use super::cancel::Cancel;
 use super::full::{self, Full};
 use super::identity::Identity;
 use super::lease::{Lease, Stamp};
@@ -415,16 +415,17 @@ impl NodePool {
 
     /// What the server is asked to cancel once the connections were interrupted: it would not notice by
     /// itself. COMMITs are not among it.
-    pub(crate) fn running(&self) -> Vec<CancelToken> {
+    pub(crate) fn running(&self) -> Vec<Arc<Cancel>> {
         let links = self.shared.links();
         links.iter().filter_map(|link| link.running()).collect()
     }
 
     /// Asks the server to cancel what was running.
-    pub(crate) async fn cancel(&self, running: Vec<CancelToken>) {
+    pub(crate) async fn cancel(&self, running: Vec<Arc<Cancel>>) {
         let connector = &self.shared.connector;
-        let cancels = stream::iter(running)
-            .for_each_concurrent(CANCELLING, |token| connector.cancel(token).map(drop));
+        let cancels = stream::iter(running).for_each_concurrent(CANCELLING, |cancel| async move {
+            drop(cancel.send().await)
+        });
         // Whether it worked, nobody can do anything about any more.
         let _ = timeout(connector.timeout(), cancels).await;
     }

@@ -1,6 +1,8 @@
 //! Sockets: name look-up, keepalives, and the kernel's own deadline for unacknowledged data.
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,13 @@ pub(crate) struct Socket {
     left: Option<(usize, Trust)>,
 }
 
+/// What a socket is connected to. A name may mean another server by the time it is looked up again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
 #[derive(Debug)]
 enum Stream {
     Tcp(TcpStream),
@@ -59,6 +68,27 @@ impl Socket {
     pub(crate) async fn connect(host: &str, port: u16) -> io::Result<Self> {
         let stream = Stream::connect(host, port).await?;
         Ok(Socket { stream, left: None })
+    }
+
+    /// Connects to where another socket is connected. The caller bounds the time.
+    pub(super) async fn connect_to(peer: &Peer) -> io::Result<Self> {
+        let stream = match peer {
+            Peer::Tcp(address) => Stream::tcp(*address).await?,
+            Peer::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        };
+        Ok(Socket { stream, left: None })
+    }
+
+    pub(super) fn peer(&self) -> io::Result<Peer> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().map(Peer::Tcp),
+            Stream::Unix(stream) => {
+                let address = stream.peer_addr()?;
+                let path = address.as_pathname().map(PathBuf::from);
+                path.map(Peer::Unix)
+                    .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+            }
+        }
     }
 
     /// Reads a bounded number of bytes until trust is granted.
@@ -96,21 +126,24 @@ impl Stream {
         }
         let mut last = None;
         for address in tokio::net::lookup_host((host, port)).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    let socket = SockRef::from(&stream);
-                    socket.set_tcp_keepalive(&KEEPALIVE)?;
-                    #[cfg(target_os = "linux")]
-                    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-                    return Ok(Stream::Tcp(stream));
-                }
+            match Stream::tcp(address).await {
+                Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "the host name has no address")
         }))
+    }
+
+    async fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&KEEPALIVE)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        Ok(Stream::Tcp(stream))
     }
 }
 
