@@ -65,6 +65,29 @@ impl fmt::Display for MapVersion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
+impl Lsn {
+    /// The end of the last record, where this is `pg_current_wal_insert_lsn()`: where the next record
+    /// would begin.
+    ///
+    /// The two differ where a record ends with its page, or with its segment as `pg_switch_wal` has it:
+    /// the next one begins after the header of the next page, and a standby that has replayed everything
+    /// says that it is still before it. No other record ends inside of a header. (A header has 24 bytes, and
+    /// at the start of a segment 40. Those are multiples of 1 MiB, whatever a server was built with; where
+    /// pages are larger than 8 KiB, one in their middle ends no record that decides a transaction, for such
+    /// a record is longer than 24 bytes.)
+    #[must_use]
+    pub fn written(self) -> Lsn {
+        const PAGE: u64 = 8 << 10;
+        const SEGMENT: u64 = 1 << 20;
+        let header = match (self.0 % PAGE, self.0 % SEGMENT) {
+            (24, _) => 24,
+            (_, 40) => 40,
+            _ => 0,
+        };
+        Lsn(self.0 - header)
+    }
+}
+
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xffff_ffff)
@@ -174,6 +197,21 @@ mod tests {
         }
         for text in ["", "0", "/", "0/", "0/123456789", "x/0", "+1/0", "0/-1"] {
             assert_eq!(text.parse::<Lsn>(), Err(InvalidLsn), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_ends_before_the_next_header() {
+        let written = |text: &str| text.parse::<Lsn>().unwrap().written().to_string();
+        for (insert, end) in [
+            ("1/5000028", "1/5000000"),
+            ("1/5002018", "1/5002000"),
+            ("1/5002028", "1/5002028"),
+            ("1/5000030", "1/5000030"),
+            ("1/5001018", "1/5001018"),
+            ("0/0", "0/0"),
+        ] {
+            assert_eq!(written(insert), end);
         }
     }
 }

@@ -244,7 +244,9 @@ async fn exchange(transaction: &Shared, sql: &str, before_commit: usize) -> Outc
                 SimpleQueryMessage::CommandComplete(_) => answers += 1,
                 SimpleQueryMessage::Row(row) if answers > before_commit => {
                     let position = row.try_get(0).ok().flatten();
-                    lsn = position.and_then(|text| text.parse().ok());
+                    lsn = position
+                        .and_then(|text| text.parse().ok())
+                        .map(Lsn::written);
                 }
                 _ => {}
             }

@@ -321,7 +321,10 @@ fn facts(row: &Row, find: impl Fn(&str) -> Option<NodeIndex>) -> Result<NodeFact
         },
         in_recovery: standby,
         timeline: Timeline(get::<i32>(row, "timeline")? as u32),
-        lsn: position(row, "lsn")?.unwrap_or_default(),
+        lsn: match position(row, "lsn")?.unwrap_or_default() {
+            replayed if standby => replayed,
+            insert => insert.written(),
+        },
         recovered_to: position(row, "recovered_to")?,
         received: position(row, "received")?,
         streaming: get(row, "streaming")?,

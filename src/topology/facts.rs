@@ -38,7 +38,7 @@ pub struct NodeFacts {
     /// The timeline: on a primary from `pg_walfile_name(pg_current_wal_lsn())`; on a standby, the
     /// best that is visible.
     pub timeline: Timeline,
-    /// On a primary `pg_current_wal_insert_lsn()`, on a standby `pg_last_wal_replay_lsn()`.
+    /// On a primary where `pg_current_wal_insert_lsn()` says that the log [ends](Lsn::written), on a standby `pg_last_wal_replay_lsn()`.
     pub lsn: Lsn,
     /// On a primary `pg_last_wal_replay_lsn()`: where the recovery before its promotion ended,
     /// absent if it was started without a recovery. After a promotion this is exactly where the

@@ -1,6 +1,7 @@
 //! How old what a replica shows may be: an idle primary is no lag, and a replica that stands still, is
 //! cut off or has no primary any more gets older. `pg_last_xact_replay_timestamp` says the same of the
-//! first and of the others.
+//! first and of the others. A log that ends with its page, or its segment, is one that is replayed whole
+//! although the next record would begin a little later.
 
 use std::time::Duration;
 
@@ -92,5 +93,66 @@ async fn is_told_apart_from_an_idle_primary() {
             .unwrap()
     );
     watched.local.resume("s0a").await.unwrap();
+    watched.finish().await;
+}
+
+/// Fills the page of the log up to its end, so that nothing follows there.
+async fn end_the_page(admin: &tokio_postgres::Client) {
+    let emit = async |length: i64| -> (i64, i64) {
+        let sql = format!(
+            "SELECT a - '0/0'::pg_lsn, pg_current_wal_insert_lsn() - '0/0'::pg_lsn FROM \
+             (SELECT pg_current_wal_insert_lsn() AS a, \
+             pg_logical_emit_message(false, 'x', repeat('x', {length}))) e"
+        );
+        let rows = admin.simple_query(&sql).await.unwrap();
+        let row = rows.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let number = |at| row.unwrap().get(at).unwrap().parse().unwrap();
+        (number(0), number(1))
+    };
+    for _ in 0..50 {
+        let (before, after) = emit(1024).await;
+        let overhead = after - before - 1024;
+        let left = 8192 - after % 8192;
+        if !(0..=200).contains(&overhead) || left < 1024 {
+            continue;
+        }
+        if emit(left - overhead).await.1 % 8192 == 24 {
+            return;
+        }
+    }
+    panic!("no record ends with its page");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_ends_with_its_page_or_segment_is_replayed_whole() {
+    let watched = Watched::configured(1, vec![], |config, _| {
+        config.failover.probe_interval = Duration::from_millis(100);
+    })
+    .await;
+    let primary = superuser(&watched.local, "s0a").await;
+    for segment in [true, false] {
+        let (mut seen, mut stale) = (0, Vec::new());
+        for _ in 0..4 {
+            watched.write().await.unwrap();
+            match segment {
+                true => primary
+                    .batch_execute("SELECT pg_switch_wal()")
+                    .await
+                    .unwrap(),
+                false => end_the_page(&primary).await,
+            }
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let node = watched.cluster.status()[0].nodes[1].clone();
+            if node.lag_bytes != Some(0) || node.lag_time.is_none_or(|lag| lag.as_millis() > 450) {
+                stale.push((node.lag_bytes, node.lag_time));
+            }
+            seen += 1;
+        }
+        // Something else may have been written in between.
+        assert!(stale.len() < 2, "{segment}: {stale:?} of {seen}");
+    }
     watched.finish().await;
 }
