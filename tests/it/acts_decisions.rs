@@ -119,6 +119,75 @@ fn lost(view: &View) -> bool {
     )
 }
 
+/// A replica stops following.
+async fn cut_off(shard: &Watched, node: &str) {
+    let replica = superuser(&shard.local, node).await;
+    for sql in [
+        "ALTER SYSTEM SET primary_conninfo = ''",
+        "SELECT pg_reload_conf()",
+    ] {
+        replica.batch_execute(sql).await.unwrap();
+    }
+    loop {
+        let receiver = "SELECT count(*) FROM pg_stat_wal_receiver";
+        let row = replica.query_one(receiver, &[]).await.unwrap();
+        if row.get::<_, i64>(0) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An act, and the reign that it began, are lost with the only server that held them. The next act is a
+/// later one to those who have seen the first, and accepts the loss of the reign for everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_act_is_not_mistaken_for_a_later_one() {
+    let shard = Watched::start(1).await;
+    let other = fresh(shard.cluster.config()).await;
+    other.ready(PATIENCE).await.unwrap();
+    let shardctl = Shardctl::new(&shard.local);
+    cut_off(&shard, "s0b").await;
+    let first = shard.cluster.status()[0].reign;
+    let admin = superuser(&shard.local, "s0a").await;
+    let row = admin.query_one("SELECT system_identifier FROM pg_control_system()", &[]);
+    let system = row.await.unwrap().get::<_, i64>(0).to_string();
+    let adopt = ["shard", "adopt", "s0", "--system", &system];
+    done(&shard.local, &shardctl, &adopt).await;
+    for cluster in [&shard.cluster, &other] {
+        until(cluster, "in the reign that the act began", |view| {
+            let reign = view.primary.map(|(_, epoch)| epoch.reign);
+            reign.is_some() && reign != first
+        })
+        .await;
+    }
+    let written = shard.write().await.unwrap();
+    drop(admin);
+    shard.local.kill("s0a").await.unwrap();
+    shard.local.promote("s0b").await.unwrap();
+    for cluster in [&shard.cluster, &other] {
+        until(cluster, "fenced for the lost reign", |view| {
+            matches!(
+                view.state,
+                ShardState::Fenced {
+                    reason: FenceReason::ReignLost { .. }
+                }
+            )
+        })
+        .await;
+    }
+    assert!(shard.write().await.is_err());
+    done(&shard.local, &shardctl, &["shard", "accept-loss", "s0"]).await;
+    let late = fresh(shard.cluster.config()).await;
+    for cluster in [&late, &shard.cluster, &other] {
+        until_primary(cluster, 1).await;
+    }
+    let after = shard.write().await.unwrap();
+    assert_eq!(shard.customers("s0b").await, [after], "{written} is lost");
+    late.close().await;
+    other.close().await;
+    shard.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_is_accepted_for_everybody() {
     let shard = Watched::configured(1, vec![], |config, _| config.failover.strict = true).await;
@@ -126,24 +195,7 @@ async fn a_loss_is_accepted_for_everybody() {
     other.ready(PATIENCE).await.unwrap();
     let shardctl = Shardctl::new(&shard.local);
     // The replica stops following, and both processes are told of writes that it will lack.
-    superuser(&shard.local, "s0b")
-        .await
-        .batch_execute("ALTER SYSTEM SET primary_conninfo = ''")
-        .await
-        .unwrap();
-    let replica = superuser(&shard.local, "s0b").await;
-    replica
-        .batch_execute("SELECT pg_reload_conf()")
-        .await
-        .unwrap();
-    loop {
-        let receiver = "SELECT count(*) FROM pg_stat_wal_receiver";
-        let row = replica.query_one(receiver, &[]).await.unwrap();
-        if row.get::<_, i64>(0) == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    cut_off(&shard, "s0b").await;
     shard.write().await.unwrap();
     let key = pgshard::CustomerId(Uuid::new_v4());
     other

@@ -65,7 +65,7 @@ pub(super) fn decide(
         .max_by_key(|stored| stored.acts)
         .cloned()
         .unwrap_or_default();
-    let number = seen.iter().map(|seen| seen.stored.acts).max().unwrap_or(0) + 1;
+    let number = number(seen, &writable);
     let mode = writable.iter().map(|(_, seen)| seen.mode()).max();
     let mut decision = Decision {
         orders: StoredOrders {
@@ -123,6 +123,18 @@ pub(super) fn decide(
         }
     }
     Ok(decision)
+}
+
+/// The act's number: higher than that of any act that is known, and than that of one that is not. An act
+/// can be lost in a failover, and there are processes that have seen it and heed it until they see a later
+/// one. So numbers are not counted from those that are left; they are milliseconds since 1970 by the clocks
+/// of the servers that will hold the act.
+fn number(seen: &[Seen], writable: &[(usize, &Seen)]) -> u64 {
+    let known = seen.iter().map(|seen| seen.stored.acts).max().unwrap_or(0);
+    let clock = writable.iter().map(|(_, seen)| seen.clock).max();
+    // pgshard.act has it as a bigint.
+    const MOST: u64 = i64::MAX as u64;
+    (known + 1).max(clock.unwrap_or(0)).min(MOST)
 }
 
 fn begin((place, seen): (usize, &Seen), reign: Uuid, decision: &mut Decision) {

@@ -23,6 +23,8 @@ pub(super) struct Seen {
     pub(super) timeline: Timeline,
     pub(super) lsn: Lsn,
     pub(super) history: ReignHistory,
+    /// Milliseconds since 1970, by its clock.
+    pub(super) clock: u64,
     pub(super) stored: StoredOrders,
 }
 
@@ -62,7 +64,8 @@ const ASK: &str = "
            CASE WHEN r.standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
            ARRAY(SELECT concat_ws('|', g.reign, coalesce(g.parent::text, ''), g.timeline, g.start_lsn)
                    FROM pgshard.reign g),
-           to_jsonb(i)::text
+           to_jsonb(i)::text,
+           (extract(epoch FROM clock_timestamp()) * 1000)::bigint
       FROM pgshard.identity i, (SELECT pg_is_in_recovery() AS standby) r";
 
 pub(super) async fn survey(
@@ -139,17 +142,21 @@ async fn ask(
         .and_then(|reigns| ReignHistory::new(reigns).ok())
         .ok_or_else(|| odd("pgshard.reign"))?;
     let stored: String = get(&row, 8)?;
+    let standby: bool = get(&row, 3)?;
+    let position = get::<Option<String>>(&row, 6)?.unwrap_or_default();
+    let position: Lsn = position.parse().unwrap_or_default();
     Ok(Seen {
         index,
         node,
-        standby: get(&row, 3)?,
+        standby,
         system: SystemId(get::<i64>(&row, 4)? as u64),
         timeline: Timeline(get::<i32>(&row, 5)? as u32),
-        lsn: get::<Option<String>>(&row, 6)?
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or_default(),
+        lsn: match standby {
+            true => position,
+            false => position.written(),
+        },
         history,
+        clock: u64::try_from(get::<i64>(&row, 9)?).unwrap_or_default(),
         stored: serde_json::from_str(&stored).map_err(|_| odd("pgshard.identity"))?,
     })
 }

@@ -36,6 +36,7 @@ fn node(index: u16, standby: bool, reigns: &[u128]) -> Seen {
         timeline: Timeline(reigns.len() as u32),
         lsn: Lsn(1000),
         history: ReignHistory::new(rows.collect()).unwrap(),
+        clock: 0,
         stored: StoredOrders::default(),
     }
 }
@@ -81,6 +82,19 @@ fn modes_go_to_every_writable_node_with_the_next_number() {
     // The strictest counts as the present mode.
     assert!(reason(&nodes, OperatorAct::Drain).contains("drained already"));
     assert!(run(&nodes, OperatorAct::ReadOnly).unwrap().gate);
+}
+
+#[test]
+fn a_number_is_never_used_again() {
+    // An act with a number up to 5,000 may have been made, and be lost.
+    let mut nodes = [
+        with(node(0, false, &[1]), |seen| seen.clock = 5000),
+        with(node(1, true, &[1]), |seen| seen.clock = 9000),
+    ];
+    assert_eq!(run(&nodes, OperatorAct::Fence).unwrap().orders.acts, 5000);
+    // A clock that goes back, or differs, takes no number away.
+    nodes[1].stored.acts = 6000;
+    assert_eq!(run(&nodes, OperatorAct::Fence).unwrap().orders.acts, 6001);
 }
 
 #[test]
