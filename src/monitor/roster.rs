@@ -2,12 +2,13 @@
 //!
 //! A member is known by its name, whatever its address. The nodes of the configuration come first and
 //! stay, with the address that was written there; members beyond those get a place of their own, and
-//! find it again when they come back.
+//! find it again when they come back. When there is no room, a new one gets the place of the one that has
+//! been gone for longest, if nothing is left of that.
 
 use super::patroni::Member;
 use crate::id::NodeIndex;
 
-/// Members beyond the configured nodes that one process can come to know.
+/// Members beyond the configured nodes that there may be at a time.
 pub(super) const FOUND: usize = 16;
 
 /// The nodes of one shard, by position.
@@ -17,6 +18,8 @@ pub(super) struct Roster {
     configured: usize,
     /// Whether somebody was told that there is no room.
     told: bool,
+    /// Counts the lists.
+    lists: u64,
 }
 
 #[derive(Debug)]
@@ -28,6 +31,8 @@ struct Place {
     host: String,
     port: u16,
     listed: bool,
+    /// The last list that it was in.
+    seen: u64,
 }
 
 /// What a list of members changes.
@@ -35,6 +40,8 @@ struct Place {
 pub(super) enum Change {
     /// This one needs a node, at the position after the last.
     Found(NodeIndex),
+    /// This one is another member from now on.
+    Replaced(NodeIndex),
     /// This one's address is another now.
     Moved(NodeIndex),
     /// It is a member.
@@ -63,12 +70,14 @@ impl Roster {
                 host,
                 port,
                 listed: false,
+                seen: 0,
             })
             .collect();
         Roster {
             configured: places.len(),
             places,
             told: false,
+            lists: 0,
         }
     }
 
@@ -80,13 +89,17 @@ impl Roster {
     }
 
     /// Takes a list. While the name of a configured node does not resolve (`unresolved`), and no member is
-    /// known to be that node, a member that is unknown may be it, and waits.
+    /// known to be that node, a member that is unknown may be it, and waits. `left` tells whether nothing is
+    /// left of a node that is a member no more: neither its server, which may still take writes, nor what an
+    /// operator said of it.
     pub(super) fn update<'m>(
         &mut self,
         members: &'m [Member],
         unresolved: &[usize],
+        left: impl Fn(NodeIndex) -> bool,
     ) -> Changes<'m> {
         let mut out = Changes::default();
+        self.lists += 1;
         for place in &mut self.places {
             place.listed = false;
         }
@@ -99,19 +112,36 @@ impl Roster {
                 if unresolved.iter().any(open) {
                     continue;
                 }
-                if self.places.len() >= self.configured + FOUND {
-                    out.turned_away.push(member);
-                    continue;
-                }
-                let node = index(self.places.len());
-                self.places.push(Place {
+                let at = match self.places.len() < self.configured + FOUND {
+                    true => self.places.len(),
+                    false => match self.vacant(members, &left) {
+                        Some(at) => at,
+                        None => {
+                            out.turned_away.push(member);
+                            continue;
+                        }
+                    },
+                };
+                let node = index(at);
+                let place = Place {
                     id: None,
                     member: Some(member.name.clone()),
                     host: member.host.clone(),
                     port: member.port,
                     listed: true,
-                });
-                out.changes.push((Change::Found(node), Some(member)));
+                    seen: self.lists,
+                };
+                let change = match self.places.get_mut(at) {
+                    Some(old) => {
+                        *old = place;
+                        Change::Replaced(node)
+                    }
+                    None => {
+                        self.places.push(place);
+                        Change::Found(node)
+                    }
+                };
+                out.changes.push((change, Some(member)));
                 out.changes.push((Change::Listed(node), Some(member)));
                 continue;
             };
@@ -119,6 +149,7 @@ impl Roster {
                 continue;
             };
             place.listed = true;
+            place.seen = self.lists;
             place.member = Some(member.name.clone());
             if place.id.is_none() && (&place.host, place.port) != (&member.host, member.port) {
                 place.host.clone_from(&member.host);
@@ -137,6 +168,19 @@ impl Roster {
             out.turned_away.clear();
         }
         out
+    }
+
+    /// The place of the found member that has been gone for longest, if nothing is left of it.
+    fn vacant(&self, members: &[Member], left: &impl Fn(NodeIndex) -> bool) -> Option<usize> {
+        let gone = |place: &Place| {
+            let named = |member: &Member| place.member.as_ref() == Some(&member.name);
+            place.id.is_none() && !place.listed && !members.iter().any(named)
+        };
+        let places = self.places.iter().enumerate();
+        places
+            .filter(|(at, place)| gone(place) && left(index(*at)))
+            .min_by_key(|(_, place)| place.seen)
+            .map(|(at, _)| at)
     }
 
     /// The places from one on, all of them just given out, are found again with the next list.
@@ -204,12 +248,21 @@ mod tests {
     }
 
     fn changes(roster: &mut Roster, members: &[Member]) -> String {
-        let out = roster.update(members, &[]);
+        changes_if(roster, members, |_| true)
+    }
+
+    fn changes_if(
+        roster: &mut Roster,
+        members: &[Member],
+        left: impl Fn(NodeIndex) -> bool,
+    ) -> String {
+        let out = roster.update(members, &[], left);
         let mut words: Vec<String> = out
             .changes
             .iter()
             .map(|(change, _)| match change {
                 Change::Found(node) => format!("found {}", node.0),
+                Change::Replaced(node) => format!("replaced {}", node.0),
                 Change::Moved(node) => format!("moved {}", node.0),
                 Change::Listed(node) => format!("listed {}", node.0),
                 Change::Gone(node) => format!("gone {}", node.0),
@@ -266,13 +319,13 @@ mod tests {
     fn a_member_at_a_configured_nodes_address_is_that_node() {
         let mut roster = roster();
         let mut list = [member("pg-1", "10.0.0.1"), member("pg-2", "10.0.0.2")];
-        let out = roster.update(&list, &[0, 1]);
+        let out = roster.update(&list, &[0, 1], |_| true);
         assert!(
             out.changes.is_empty(),
             "nothing is known of the configured names"
         );
         list[0].alias = Some(0);
-        let out = roster.update(&list, &[1]);
+        let out = roster.update(&list, &[1], |_| true);
         assert_eq!(out.changes.len(), 1, "the other one may be s0b");
         list[1].alias = Some(1);
         assert_eq!(changes(&mut roster, &list), "listed 0, listed 1");
@@ -323,5 +376,38 @@ mod tests {
         assert!(!changes(&mut roster, &crowd).contains("away"), "told once");
         let few = &crowd[..2];
         assert!(changes(&mut roster, few).contains("listed 2, listed 3, gone 4"));
+    }
+
+    #[test]
+    fn who_left_for_good_makes_room() {
+        let mut roster = roster();
+        let crowd: Vec<_> = (0..18).map(|n| member(&format!("m{n}"), "h")).collect();
+        assert!(changes(&mut roster, &crowd[..16]).ends_with("found 17, listed 17"));
+        // One leaves, and then another one; each may still be running.
+        let without = |gone: &[usize], new: &[usize]| -> Vec<Member> {
+            let stay = (0..16).filter(|n| !gone.contains(n));
+            stay.chain(new.iter().copied())
+                .map(|n| crowd[n].clone())
+                .collect()
+        };
+        changes(&mut roster, &without(&[5], &[]));
+        changes(&mut roster, &without(&[5, 3], &[]));
+        let list = without(&[5, 3], &[16]);
+        let still = changes_if(&mut roster, &list, |_| false);
+        assert!(
+            still.contains("away") && !still.contains("replaced"),
+            "{still}"
+        );
+        // The one that has been gone for longest makes room, and who comes back has lost its place.
+        let first = changes(&mut roster, &list);
+        assert!(first.contains("replaced 7, listed 7, gone 5"), "{first}");
+        let second = changes(&mut roster, &without(&[5, 3], &[16, 17]));
+        assert!(
+            second.contains("listed 7, replaced 5, listed 5"),
+            "{second}"
+        );
+        let late = changes(&mut roster, &without(&[3], &[16, 17]));
+        assert!(late.ends_with("1 away"), "{late}");
+        assert_eq!(roster.places.len(), 18);
     }
 }

@@ -565,6 +565,16 @@ impl Shard {
         node.is_some_and(|node| node.state == NodeState::Retired)
     }
 
+    /// Whether a node has left, and nothing is kept of it: its place may be another's.
+    pub(super) fn is_vacant(&self, node: NodeIndex) -> bool {
+        let view = self.view.load();
+        let unfenced = view
+            .nodes
+            .get(node.index())
+            .is_some_and(|node| !node.fenced);
+        unfenced && self.is_retired(node)
+    }
+
     /// Hands an operator's decision to the monitor.
     pub(crate) async fn decide(&self, act: OperatorAct) -> Result<()> {
         self.events.send(Event::Operator(act)).await.map_err(|_| {

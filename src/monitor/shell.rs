@@ -223,7 +223,7 @@ impl Monitor {
                     }
                     None => return,
                 },
-                changes = self.sources.changed() => {
+                changes = self.sources.changed(|node| self.shard.is_vacant(node)) => {
                     self.take(changes);
                     continue;
                 }
@@ -244,14 +244,23 @@ impl Monitor {
         let mut failed = None;
         // Positions are given out in order, so those after one that failed have to wait with it.
         let mut barred: Option<NodeIndex> = None;
+        let mut not_replaced = Vec::new();
         for change in changes {
-            if barred.is_some_and(|from| change.node() >= from) {
+            let node = change.node();
+            if barred.is_some_and(|from| node >= from) || not_replaced.contains(&node) {
                 continue;
             }
             match change {
                 NodeChange::Found(node, config) => {
                     if let Err(error) = self.found(node, &config) {
                         barred = Some(node);
+                        failed = Some((config.id, error));
+                    }
+                }
+                NodeChange::Replaced(node, config) => {
+                    if let Err(error) = self.moved(node, &config) {
+                        self.sources.not_moved(node);
+                        not_replaced.push(node);
                         failed = Some((config.id, error));
                     }
                 }

@@ -22,6 +22,8 @@ pub(super) use none::Sources;
 pub(super) enum NodeChange {
     /// A node at the position after the last.
     Found(NodeIndex, NodeConfig),
+    /// A node that had left is another one now.
+    Replaced(NodeIndex, NodeConfig),
     /// A node is elsewhere now.
     Moved(NodeIndex, NodeConfig),
     /// A node is listed.
@@ -35,6 +37,7 @@ impl NodeChange {
     pub(super) fn node(&self) -> NodeIndex {
         match self {
             NodeChange::Found(node, _)
+            | NodeChange::Replaced(node, _)
             | NodeChange::Moved(node, _)
             | NodeChange::Listed(node, _)
             | NodeChange::Gone(node) => *node,

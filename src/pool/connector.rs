@@ -35,7 +35,6 @@ use crate::topology::Hint;
 /// What does not change from one connection of a node to the next.
 pub(crate) struct Connector {
     shard: ShardId,
-    node: NodeId,
     index: NodeIndex,
     address: ArcSwap<Address>,
     database: String,
@@ -51,6 +50,7 @@ pub(crate) struct Connector {
 
 /// Where a node is, and what follows from that.
 pub(super) struct Address {
+    node: NodeId,
     pub(super) host: String,
     port: u16,
     pub(super) tls: Tls,
@@ -62,6 +62,7 @@ impl Address {
         let (database, user) = (&config.database, &config.user);
         let login = Login::new(node.id, &node.host, node.port, database, user);
         Ok(Address {
+            node: node.id,
             host: node.host.clone(),
             port: node.port,
             tls: Tls::for_node(config, node)?,
@@ -88,7 +89,6 @@ impl Connector {
     ) -> Result<Self> {
         Ok(Connector {
             shard,
-            node: node.id,
             index,
             address: ArcSwap::from_pointee(Address::new(config, node)?),
             database: config.database.clone(),
@@ -103,7 +103,8 @@ impl Connector {
         })
     }
 
-    /// From now on the node is elsewhere. What is connected stays so, until it is given up.
+    /// From now on the node is elsewhere, or another one has its place. What is connected stays so, until it
+    /// is given up.
     pub(crate) fn move_to(&self, config: &Config, node: &NodeConfig) -> Result<()> {
         self.address.store(Arc::new(Address::new(config, node)?));
         Ok(())
@@ -114,7 +115,7 @@ impl Connector {
     }
 
     pub(crate) fn node(&self) -> NodeId {
-        self.node
+        self.address.load().node
     }
 
     /// What is between this and the server.
@@ -194,7 +195,7 @@ impl Connector {
                 if error.code() == Some(&SqlState::INVALID_PASSWORD) =>
             {
                 tracing::warn!(
-                    node = %self.node,
+                    node = %address.node,
                     "the server does not take the new password yet; trying the last that worked"
                 );
                 (
@@ -277,7 +278,7 @@ impl Connector {
 
     /// Names shard and node in an error.
     pub(crate) fn locate(&self, error: Error) -> Error {
-        error.on_shard(self.shard).on_node(self.node)
+        error.on_shard(self.shard).on_node(self.node())
     }
 
     fn failed(&self, address: &Address, link: &Link, error: OpenError) -> Error {

@@ -127,14 +127,18 @@ impl Sources {
         Ok(sources)
     }
 
-    /// What changed. It may be given up at any moment.
-    pub(in crate::monitor) async fn changed(&mut self) -> Vec<NodeChange> {
+    /// What changed. It may be given up at any moment. `left` tells whether nothing is left of a node that
+    /// is not listed any more.
+    pub(in crate::monitor) async fn changed(
+        &mut self,
+        left: impl Fn(NodeIndex) -> bool,
+    ) -> Vec<NodeChange> {
         let list = match &mut self.lists {
             Some(lists) => lists.recv().await,
             None => pending().await,
         };
         match list {
-            Some(listing) => self.take(&listing),
+            Some(listing) => self.take(&listing, left),
             None => pending().await,
         }
     }
@@ -155,13 +159,15 @@ impl Sources {
         self.roster.misplace(node);
     }
 
-    fn take(&mut self, listing: &Listing) -> Vec<NodeChange> {
-        let update = self.roster.update(&listing.members, &listing.unresolved);
+    fn take(&mut self, listing: &Listing, left: impl Fn(NodeIndex) -> bool) -> Vec<NodeChange> {
+        let update = self
+            .roster
+            .update(&listing.members, &listing.unresolved, left);
         for member in &update.turned_away {
             tracing::warn!(
                 shard = %self.shard,
-                "member {} of Patroni is not used: a process knows at most {FOUND} members beyond those in \
-                 its configuration; restart it to forget those that are gone",
+                "member {} of Patroni is not used: there may be {FOUND} members beyond those in the \
+                 configuration, and of those that are gone the servers still answer",
                 member.name
             );
         }
@@ -170,6 +176,10 @@ impl Sources {
             changes.push(match (change, member) {
                 (Change::Found(node), Some(member)) => {
                     NodeChange::Found(node, self.config_of(node, member))
+                }
+                (Change::Replaced(node), Some(member)) => {
+                    self.found.remove(&node.0);
+                    NodeChange::Replaced(node, self.config_of(node, member))
                 }
                 (Change::Moved(node), Some(member)) => {
                     NodeChange::Moved(node, self.config_of(node, member))

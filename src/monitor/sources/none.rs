@@ -43,7 +43,10 @@ impl Sources {
         Ok(Sources)
     }
 
-    pub(in crate::monitor) async fn changed(&mut self) -> Vec<NodeChange> {
+    pub(in crate::monitor) async fn changed(
+        &mut self,
+        _: impl Fn(NodeIndex) -> bool,
+    ) -> Vec<NodeChange> {
         pending().await
     }
 

@@ -118,11 +118,11 @@ impl Node {
         };
     }
 
-    /// It is back.
+    /// It is back, or another one has its place: what was asked before goes for neither.
     pub(super) fn come_back(&mut self, now: Duration) {
         *self = Node {
             generation: self.generation,
-            last_asked: self.last_asked,
+            last_asked: Some(now),
             state: self.state,
             ..Node::joining(now)
         };
