@@ -13,6 +13,10 @@
 //! - two clients may disagree only while one of them has not heard of the other's reign: if both
 //!   lend different nodes, one of the two has never had an answer of the node that the other lends in
 //!   its present reign;
+//! - while a client has heard which node holds the failover manager's lock, it lends no other, unless that
+//!   one is of no use;
+//! - a client that has heard of a reign that an operator chose lends no reign that has parted from it, and
+//!   never a node of which it knows that an operator fenced it;
 //! - each change of the view is published, so that no waiter sleeps through it;
 //! - from everywhere, if from now on every node is left alone and one is fit to be primary, every
 //!   client that is let run lends it within a few probes.
@@ -38,6 +42,13 @@ enum Step {
     Freeze(usize),
     Thaw(usize),
     Promote(usize),
+    /// The failover manager's lock passes to a node.
+    Lock(usize),
+    /// A client asks a node's failover manager about the lock.
+    Ask(usize, usize),
+    /// Operators' acts, stored on the servers that take writes.
+    Name(usize),
+    Fence(usize),
     /// A standby receives what the node that it may follow holds.
     Replicate(usize),
     /// Time passes.
@@ -48,6 +59,10 @@ struct Shard {
     horizon: u64,
     failures: u8,
     promotions: u8,
+    /// How often the lock is taken; never, where there is no failover manager.
+    passes: u8,
+    /// How many acts of operators there are.
+    acts: u8,
 }
 
 impl Model for Shard {
@@ -60,6 +75,7 @@ impl Model for Shard {
             writable,
             timeline: 1,
             reigns: vec![(1, 1)],
+            act: None,
         };
         let mut world = World {
             servers: [server(true), server(false), server(false)],
@@ -68,6 +84,9 @@ impl Model for Shard {
             now: 0,
             failures: 0,
             promotions: 0,
+            holder: None,
+            passes: 0,
+            acts: 0,
             print: 0,
         };
         // The second client starts with the shard as it is then.
@@ -117,6 +136,15 @@ impl Model for Shard {
             if world.promotions < self.promotions && server.life == Life::Up && !server.writable {
                 steps.push(Step::Promote(at));
             }
+            if world.passes < self.passes && world.holder != Some(at) && server.life == Life::Up {
+                steps.push(Step::Lock(at));
+            }
+            if world.passes > 0 {
+                steps.extend((0..CLIENTS).map(|client| Step::Ask(client, at)));
+            }
+            if world.acts < self.acts && server.life == Life::Up && server.writable {
+                steps.extend([Step::Name(at), Step::Fence(at)]);
+            }
             if (0..NODES).any(|source| world.follows(at, source)) {
                 steps.push(Step::Replicate(at));
             }
@@ -146,6 +174,13 @@ impl Model for Shard {
                 next.servers[node].timeline += 1;
                 next.promotions += 1;
             }
+            Step::Lock(node) => {
+                next.holder = Some(node);
+                next.passes += 1;
+            }
+            Step::Ask(client, node) => next.ask_lock(client, node),
+            Step::Name(node) => next.name_primary(node),
+            Step::Fence(node) => next.fence_node(node),
             Step::Replicate(node) => next.replicate(node),
             Step::Wait => next.wait(),
         }
@@ -191,7 +226,12 @@ impl Model for Shard {
                     return true;
                 };
                 let timeline = |reign| world.parents[&reign].1;
-                one.0 != other.0 || timeline(one.1) != timeline(other.1) || one.1 == other.1
+                // An operator begins a reign on the timeline that is, after the one before.
+                let begun = world.comes_from(one.1, other.1) || world.comes_from(other.1, one.1);
+                one.0 != other.0
+                    || timeline(one.1) != timeline(other.1)
+                    || one.1 == other.1
+                    || world.acts > 0 && begun
             }),
             Property::<Self>::always("who disagrees has not heard", |_, world| {
                 let (Some(one), Some(other)) = (world.lent(0), world.lent(1)) else {
@@ -200,6 +240,50 @@ impl Model for Shard {
                 one.0 == other.0
                     || !world.clients[0].heard[other.0].contains(&other.1)
                     || !world.clients[1].heard[one.0].contains(&one.1)
+            }),
+            Property::<Self>::always("who holds the lock is lent", |_, world| {
+                (0..CLIENTS).all(|client| {
+                    let (Some((lent, _)), Some(holder)) =
+                        (world.lent(client), world.told_holder(client))
+                    else {
+                        return true;
+                    };
+                    let known = &world.clients[client].machine.view().nodes[holder];
+                    let of_use = matches!(
+                        known.state,
+                        NodeState::Primary { .. } | NodeState::Standby { .. }
+                    );
+                    lent == holder || !of_use || known.failure.is_some() || world.acts > 0
+                })
+            }),
+            Property::<Self>::always("what an operator chose is kept to", |_, world| {
+                (0..CLIENTS).all(|client| {
+                    let Some((_, lent)) = world.lent(client) else {
+                        return true;
+                    };
+                    let known = &world.clients[client];
+                    let last = known
+                        .acts
+                        .iter()
+                        .flatten()
+                        .filter_map(|act| act.chosen)
+                        .max();
+                    last.is_none_or(|chosen| {
+                        let heard = known.heard.iter().any(|reigns| reigns.contains(&chosen));
+                        !heard || world.comes_from(lent, chosen)
+                    })
+                })
+            }),
+            Property::<Self>::always("a fenced node is not lent", |_, world| {
+                (0..CLIENTS).all(|client| {
+                    world.lent(client).is_none_or(|(lent, _)| {
+                        let view = world.clients[client].machine.view();
+                        let told = view.nodes[lent].fenced;
+                        // A server whose reign has ended is not believed.
+                        let heard = world.clients[client].acts[lent];
+                        !told && heard.and_then(|act| act.fenced) != Some(lent)
+                    })
+                })
             }),
             Property::<Self>::always("every change is published", |_, world| {
                 world.clients.iter().all(|client| !client.missed)
@@ -221,6 +305,24 @@ impl Model for Shard {
                     matches!(client.machine.view().state, ShardState::Contested { .. })
                 })
             }),
+            // It lends a node beside another that takes writes too.
+            Property::<Self>::sometimes("the lock decides", |_, world| {
+                let writable = |server: &&Server| server.life == Life::Up && server.writable;
+                world.servers.iter().filter(writable).count() > 1
+                    && (0..CLIENTS).any(|client| {
+                        let lent = world.lent(client).map(|(node, _)| node);
+                        lent.is_some() && lent != Some(0) && lent == world.told_holder(client)
+                    })
+            }),
+            Property::<Self>::sometimes("an operator decides", |_, world| {
+                (0..CLIENTS).any(|client| {
+                    world.lent(client).is_some_and(|(_, reign)| {
+                        let acts = world.servers.iter().filter_map(|server| server.act);
+                        acts.filter_map(|act| act.chosen)
+                            .any(|chosen| chosen == reign)
+                    })
+                })
+            }),
             Property::<Self>::sometimes("superseded", |_, world| {
                 world.clients.iter().any(|client| {
                     let mut nodes = client.machine.view().nodes.iter();
@@ -231,18 +333,13 @@ impl Model for Shard {
     }
 }
 
-#[test]
-fn several_clients_and_nodes() {
+/// Looks at so many states, and says which of the properties that must be reachable were not.
+fn check(model: Shard, states: usize) -> Vec<&'static str> {
     let began = std::time::Instant::now();
-    let model = Shard {
-        horizon: 4,
-        failures: 1,
-        promotions: 2,
-    };
     let near = model
         .checker()
         .threads(2)
-        .target_state_count(20_000)
+        .target_state_count(states)
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();
@@ -254,24 +351,55 @@ fn several_clients_and_nodes() {
         began.elapsed()
     );
     let found = near.discoveries();
-    for name in [
-        "a failover",
-        "two clients disagree",
-        "contested",
-        "superseded",
-    ] {
-        assert!(found.contains_key(name), "never reached: {name}");
+    let mut unreached = Vec::new();
+    for property in near.model().properties() {
+        let sometimes = matches!(property.expectation, stateright::Expectation::Sometimes);
+        match found.get(property.name) {
+            Some(path) if !sometimes => {
+                panic!("{}: {:#?}", property.name, path.clone().into_actions())
+            }
+            None if sometimes => unreached.push(property.name),
+            _ => {}
+        }
     }
-    for (name, path) in found {
-        let property = near
-            .model()
-            .properties()
-            .into_iter()
-            .find(|property| property.name == name);
-        let sometimes = matches!(
-            property.map(|property| property.expectation),
-            Some(stateright::Expectation::Sometimes)
-        );
-        assert!(sometimes, "{name}: {:#?}", path.into_actions());
-    }
+    unreached
+}
+
+#[test]
+fn several_clients_and_nodes() {
+    let model = Shard {
+        horizon: 4,
+        failures: 1,
+        promotions: 2,
+        passes: 0,
+        acts: 0,
+    };
+    let unreached = check(model, 20_000);
+    assert_eq!(unreached, ["the lock decides", "an operator decides"]);
+}
+
+#[test]
+fn with_a_lock() {
+    let model = Shard {
+        horizon: 3,
+        failures: 1,
+        promotions: 2,
+        passes: 2,
+        acts: 0,
+    };
+    let unreached = check(model, 6_000);
+    assert!(!unreached.contains(&"the lock decides"), "{unreached:?}");
+}
+
+#[test]
+fn with_operators() {
+    let model = Shard {
+        horizon: 3,
+        failures: 1,
+        promotions: 2,
+        passes: 0,
+        acts: 2,
+    };
+    let unreached = check(model, 6_000);
+    assert!(!unreached.contains(&"an operator decides"), "{unreached:?}");
 }

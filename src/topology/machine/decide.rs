@@ -267,7 +267,13 @@ impl Machine {
             .primary
             .as_ref()
             .is_some_and(|primary| primary.node == node);
-        if self.is_suspect(at) {
+        // An operator began a reign that this one is not known to hold: it is to be asked again, or that
+        // reign is the primary's elsewhere.
+        let before_choice = self
+            .chosen
+            .as_ref()
+            .is_some_and(|chosen| chosen.chain.is_none() && !facts.history.contains(chosen.reign));
+        if self.is_suspect(at) || before_choice {
             return if was_primary {
                 Verdict::Suspect(node)
             } else {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pgshard::id::{ClusterId, Lsn, MapVersion, NodeIndex, ReignId, ShardId, SystemId, Timeline};
 use pgshard::topology::{
-    Action, Event, FailureKind, Identity, Machine, NodeFacts, ProbeFailure, Reign, ReignHistory,
-    Settings, ShardState,
+    Action, Event, FailureKind, Identity, Machine, NodeFacts, Orders, ProbeFailure, Reign,
+    ReignHistory, Settings, ShardState,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,28 @@ pub(super) struct Server {
     pub(super) timeline: u32,
     /// The reigns that it holds, oldest first: (number, timeline).
     pub(super) reigns: Vec<(u128, u32)>,
+    /// The last act that it holds.
+    pub(super) act: Option<Act>,
+}
+
+/// What operators' acts amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Act {
+    number: u64,
+    /// The reign that was begun, and chosen over all others.
+    pub(super) chosen: Option<u128>,
+    pub(super) fenced: Option<usize>,
+}
+
+/// For how long a word on the lock counts.
+const LEASE: u64 = 2;
+
+/// A claim to the lock that a client has heard of: when it began, was last confirmed, and ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) began: u64,
+    pub(super) seen: u64,
+    pub(super) until: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +64,10 @@ pub(super) struct Client {
     pub(super) lent: Option<u128>,
     /// By node, the reigns of which it has had an answer.
     pub(super) heard: [Vec<u128>; NODES],
+    /// By node, its claim to the lock.
+    pub(super) claims: [Option<Claim>; NODES],
+    /// By node, the last act that it has had an answer with.
+    pub(super) acts: [Option<Act>; NODES],
     /// A change of the view that was not published.
     pub(super) missed: bool,
     /// It lent an ancestor of what it had lent before.
@@ -59,6 +85,10 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) failures: u8,
     pub(super) promotions: u8,
+    /// Who holds the failover manager's lock, and how often it was taken.
+    pub(super) holder: Option<usize>,
+    pub(super) passes: u8,
+    pub(super) acts: u8,
     /// Of all of the above.
     pub(super) print: u64,
 }
@@ -103,7 +133,18 @@ fn facts(server: &Server) -> NodeFacts {
         received: None,
         streaming: None,
         history: ReignHistory::new(rows.collect()).unwrap(),
-        orders: None,
+        orders: server.act.map(|act| {
+            Arc::new(Orders {
+                number: act.number,
+                fenced: act
+                    .fenced
+                    .iter()
+                    .map(|node| NodeIndex(*node as u16))
+                    .collect(),
+                chosen: act.chosen.map(id),
+                ..Orders::default()
+            })
+        }),
     }
 }
 
@@ -120,6 +161,8 @@ impl Client {
             order: None,
             lent: None,
             heard: Default::default(),
+            claims: Default::default(),
+            acts: Default::default(),
             missed: false,
             went_back: false,
             print: 0,
@@ -180,6 +223,7 @@ impl World {
         let mut hasher = std::hash::DefaultHasher::new();
         self.servers.hash(&mut hasher);
         (self.now, self.failures, self.promotions).hash(&mut hasher);
+        (self.holder, self.passes, self.acts).hash(&mut hasher);
         for client in &mut self.clients {
             client.seal();
             client.print.hash(&mut hasher);
@@ -212,6 +256,7 @@ impl World {
             Life::Dead => (failed(FailureKind::Refused), 3),
         };
         if server.life == Life::Up {
+            self.clients[client].acts[node] = server.act;
             for (reign, _) in &server.reigns {
                 let heard = &mut self.clients[client].heard[node];
                 if !heard.contains(reign) {
@@ -263,6 +308,92 @@ impl World {
         self.clients[client].step(event, self.now, &self.parents);
     }
 
+    /// A client asks a node's failover manager whether it holds the lock.
+    pub(super) fn ask_lock(&mut self, client: usize, node: usize) {
+        if self.servers[node].life != Life::Up {
+            return;
+        }
+        let (index, now) = (NodeIndex(node as u16), self.now);
+        let seen = Duration::from_secs(now);
+        let known = &mut self.clients[client].claims[node];
+        let event = if self.holder == Some(node) {
+            let until = now + LEASE;
+            let standing = known.filter(|claim| claim.until > now);
+            *known = Some(Claim {
+                began: standing.map_or(now, |claim| claim.began),
+                seen: now,
+                until,
+            });
+            Event::Leased {
+                node: index,
+                seen,
+                until: Duration::from_secs(until),
+            }
+        } else {
+            *known = None;
+            Event::Unleased { node: index, seen }
+        };
+        self.clients[client].step(event, now, &self.parents);
+    }
+
+    /// Who holds the lock as far as a client can tell.
+    pub(super) fn told_holder(&self, client: usize) -> Option<usize> {
+        let claims = || {
+            let claims = self.clients[client].claims.iter().enumerate();
+            claims
+                .filter_map(|(node, claim)| Some((node, (*claim)?)))
+                .filter(|(_, claim)| claim.until > self.now)
+        };
+        let (node, last) = claims().max_by_key(|(_, claim)| claim.began)?;
+        claims()
+            .all(|(other, claim)| other == node || claim.seen < last.began)
+            .then_some(node)
+    }
+
+    /// An operator's act, stored on every server that takes writes now. Its number is a later one than
+    /// that of any act before, of those that are lost too.
+    fn store(&mut self, chosen: Option<u128>, fenced: Option<usize>) {
+        self.acts += 1;
+        let held = |server: &&Server| server.life == Life::Up && server.writable;
+        let last = self.servers.iter().filter(held).filter_map(|s| s.act);
+        let last = last.max_by_key(|act| act.number);
+        let act = Act {
+            number: u64::from(self.acts),
+            chosen: chosen.or(last.and_then(|last| last.chosen)),
+            fenced: fenced.or(last.and_then(|last| last.fenced)),
+        };
+        let writers = self.servers.iter_mut();
+        for server in writers.filter(|s| s.life == Life::Up && s.writable) {
+            server.act = Some(act);
+        }
+    }
+
+    /// An operator names a writable node the primary, which begins a reign there.
+    pub(super) fn name_primary(&mut self, node: usize) {
+        let server = &mut self.servers[node];
+        let parent = server.reigns.last().map(|(reign, _)| *reign);
+        let number = 1_000_000 * u128::from(self.acts + 1) + node as u128;
+        server.reigns.push((number, server.timeline));
+        self.parents.insert(number, (parent, server.timeline));
+        self.store(Some(number), None);
+    }
+
+    pub(super) fn fence_node(&mut self, node: usize) {
+        self.store(None, Some(node));
+    }
+
+    /// Whether a reign is another, or comes after it.
+    pub(super) fn comes_from(&self, reign: u128, other: u128) -> bool {
+        let mut at = Some(reign);
+        while let Some(number) = at {
+            if number == other {
+                return true;
+            }
+            at = self.parents[&number].0;
+        }
+        false
+    }
+
     /// Whether a standby may receive the log of this node: all that it has is part of it.
     pub(super) fn follows(&self, standby: usize, source: usize) -> bool {
         let (own, other) = (&self.servers[standby], &self.servers[source]);
@@ -273,16 +404,17 @@ impl World {
             && other.writable
             && other.timeline >= own.timeline
             && other.reigns.starts_with(&own.reigns)
-            && (other.timeline, &other.reigns) != (own.timeline, &own.reigns)
+            && (other.timeline, &other.reigns, other.act) != (own.timeline, &own.reigns, own.act)
     }
 
     pub(super) fn replicate(&mut self, standby: usize) {
         let source = (0..NODES).find(|source| self.follows(standby, *source));
         if let Some(source) = source {
-            let (timeline, reigns) = {
+            let (timeline, reigns, act) = {
                 let other = &self.servers[source];
-                (other.timeline, other.reigns.clone())
+                (other.timeline, other.reigns.clone(), other.act)
             };
+            self.servers[standby].act = act;
             self.servers[standby].timeline = timeline;
             self.servers[standby].reigns = reigns;
         }
@@ -301,7 +433,13 @@ impl World {
         let mut writable = (0..NODES)
             .filter(|node| self.servers[*node].life == Life::Up && self.servers[*node].writable);
         let only = writable.next()?;
-        if writable.next().is_some() {
+        let fenced = |act: Option<Act>| act.and_then(|act| act.fenced).is_some();
+        let heard = |client: &Client| client.acts.iter().any(|act| fenced(*act));
+        if writable.next().is_some()
+            || self.holder.is_some_and(|holder| holder != only)
+            || self.servers.iter().any(|server| fenced(server.act))
+            || self.clients.iter().any(heard)
+        {
             return None;
         }
         // Whatever is known anywhere is part of its history.
