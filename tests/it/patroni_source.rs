@@ -35,7 +35,7 @@ fn managed(local: &LocalPatroni, mut config: Config, listed: usize, etcd: bool) 
     config
 }
 
-async fn prepared(spec: PatroniSpec) -> (LocalPatroni, Config) {
+pub(crate) async fn prepared(spec: PatroniSpec) -> (LocalPatroni, Config) {
     let local = LocalPatroni::start(spec).await.unwrap();
     let config = local.install(|_| ()).await.unwrap();
     history::prepare_on(&connect(local.superuser_conninfo("s0a").unwrap()).await).await;
@@ -43,7 +43,11 @@ async fn prepared(spec: PatroniSpec) -> (LocalPatroni, Config) {
 }
 
 /// Compares with what the nodes hold; the leader is the one that counts.
-async fn verified(local: &LocalPatroni, config: &Config, histories: &[History]) -> Verdict {
+pub(crate) async fn verified(
+    local: &LocalPatroni,
+    config: &Config,
+    histories: &[History],
+) -> Verdict {
     let leader = local.wait_leader("s0").await.unwrap();
     let mut holdings = Vec::new();
     for node in local.nodes() {
