@@ -41,6 +41,7 @@ mod spec;
 mod state;
 mod status;
 mod sweep;
+mod wait;
 mod wheel;
 
 pub use binaries::Binaries;

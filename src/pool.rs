@@ -41,6 +41,8 @@ mod tls;
 mod traces;
 mod until;
 mod watched;
+#[cfg(feature = "tls")]
+mod wrapping;
 
 pub use lease::Lease;
 pub use node::PoolStatus;

@@ -15,6 +15,7 @@ use super::node::NodeState;
 use super::port::ReservedPort;
 use super::rest;
 use super::spawn::{self, io_error};
+use super::wait;
 
 /// How long it may take to start or stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,17 +77,13 @@ impl Etcd {
             .args(["--log-level", "warn", "--unsafe-no-fsync"]);
         let log = self.dir.join("log");
         self.daemon.start(command, &log).await?;
-        let deadline = Instant::now() + PATIENCE;
-        while !self.is_healthy().await {
-            if self.state() == NodeState::Down || Instant::now() > deadline {
-                return Err(Error::new(
-                    ErrorKind::Io,
-                    format!("etcd does not start: {}", log_tail(&log)),
-                ));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        let runs = || self.state() != NodeState::Down;
+        let ready = || self.is_healthy();
+        let waited = wait::until(PATIENCE, Duration::from_millis(50), runs, ready).await;
+        waited.map_err(|_| {
+            let why = format!("etcd does not start: {}", log_tail(&log));
+            Error::new(ErrorKind::Io, why)
+        })
     }
 
     async fn is_healthy(&self) -> bool {

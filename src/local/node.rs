@@ -18,6 +18,7 @@ use super::port::ReservedPort;
 use super::server::Server;
 use super::spawn::{self, io_error};
 use super::spec::StopMode;
+use super::wait::{self, NotReady};
 use super::{process, shmem};
 
 /// How long a server may take to start or to stop on a loaded machine.
@@ -145,24 +146,19 @@ impl LocalNode {
     }
 
     async fn wait_ready(&self, data: &Path, postmaster: Pid) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_ready(data, postmaster) {
-            if self.daemon.running().is_none() {
-                return Err(self.failed(format!(
-                    "the server ended while it started: {}",
-                    self.log_tail()
-                )));
-            }
-            if Instant::now() > deadline {
-                return Err(self.failed(format!(
-                    "the server does not accept sessions after {} s: {}",
-                    PATIENCE.as_secs(),
-                    self.log_tail()
-                )));
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
+        let runs = || self.daemon.running().is_some();
+        let ready = || async { is_ready(data, postmaster) };
+        let waited = wait::until(PATIENCE, Duration::from_millis(5), runs, ready).await;
+        waited.map_err(|why| {
+            let why = match why {
+                NotReady::Ended => "the server ended while it started".to_owned(),
+                NotReady::TooLate => format!(
+                    "the server does not accept sessions after {} s",
+                    PATIENCE.as_secs()
+                ),
+            };
+            self.failed(format!("{why}: {}", self.log_tail()))
+        })
     }
 
     /// Stops the server and waits until its processes are gone.

@@ -17,6 +17,7 @@ use super::daemon::{Daemon, log_tail};
 use super::port::ReservedPort;
 use super::secrets::{APP, random, write_private};
 use super::spawn::{self, io_error};
+use super::wait;
 
 /// How long it may take to start or to stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -126,20 +127,13 @@ impl PgBouncer {
         let mut command = spawn::command(&self.program, &self.account, &self.dir, Signal::SIGKILL);
         command.arg(self.dir.join("pgbouncer.ini"));
         self.daemon.start(command, &self.dir.join("log")).await?;
-        let deadline = Instant::now() + PATIENCE;
-        while self.order("SHOW VERSION").await.is_err() {
-            if self.daemon.running().is_none() || Instant::now() > deadline {
-                return Err(Error::new(
-                    ErrorKind::Io,
-                    format!(
-                        "PgBouncer does not start: {}",
-                        log_tail(&self.dir.join("log"))
-                    ),
-                ));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let runs = || self.daemon.running().is_some();
+        let ready = || async { self.order("SHOW VERSION").await.is_ok() };
+        let waited = wait::until(PATIENCE, Duration::from_millis(20), runs, ready).await;
+        waited.map_err(|_| {
+            let tail = log_tail(&self.dir.join("log"));
+            Error::new(ErrorKind::Io, format!("PgBouncer does not start: {tail}"))
+        })
     }
 
     /// Kills it: its clients and its servers lose their connections.

@@ -17,6 +17,7 @@ use super::port::ReservedPort;
 use super::secrets::{APP, write_private};
 use super::settings::quote;
 use super::spawn::{self, io_error};
+use super::wait;
 
 /// How long it may take to start or to stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,21 +117,16 @@ impl Pgpool {
             .arg("-F")
             .arg(self.dir.join("pcp.conf"));
         self.daemon.start(command, &self.log()).await?;
-        let deadline = Instant::now() + PATIENCE;
-        let open = async || {
+        let runs = || self.daemon.running().is_some();
+        let open = || async {
             let address = (std::net::Ipv4Addr::LOCALHOST, self.port());
             tokio::net::TcpStream::connect(address).await.is_ok()
         };
-        while !open().await {
-            if self.daemon.running().is_none() || Instant::now() > deadline {
-                return Err(Error::new(
-                    ErrorKind::Io,
-                    format!("Pgpool-II does not start: {}", log_tail(&self.log())),
-                ));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let waited = wait::until(PATIENCE, Duration::from_millis(20), runs, open).await;
+        waited.map_err(|_| {
+            let why = format!("Pgpool-II does not start: {}", log_tail(&self.log()));
+            Error::new(ErrorKind::Io, why)
+        })
     }
 
     /// Stops it at once: its clients lose their connections.

@@ -9,10 +9,10 @@ use super::connector::Address;
 #[cfg(feature = "tls")]
 use super::connector::rustls;
 use super::lingering::Lingering;
-#[cfg(feature = "tls")]
-use super::lingering::LingeringTls;
 use super::socket::{Peer, Socket};
 use super::tls::Tls;
+#[cfg(feature = "tls")]
+use super::wrapping::Wrapping;
 
 /// A connection's key to its server, and where that is. The node may be elsewhere by now, or its name
 /// mean another server: a key is no use there, and none of its business.
@@ -41,7 +41,10 @@ impl Cancel {
             Tls::Plaintext => token.cancel_query_raw(Lingering(socket), NoTls).await,
             #[cfg(feature = "tls")]
             Tls::VerifyFull(files) => {
-                let tls = LingeringTls(rustls(&self.address, files)?);
+                let tls = Wrapping {
+                    tls: rustls(&self.address, files)?,
+                    wrap: Lingering,
+                };
                 token.cancel_query_raw(socket, tls).await
             }
         }

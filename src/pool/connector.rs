@@ -25,7 +25,7 @@ use super::tls::TlsFiles;
 use super::until::KeptTimers;
 use super::watched::Watched;
 #[cfg(feature = "tls")]
-use super::watched::WatchedTls;
+use super::wrapping::Wrapping;
 use super::{Access, ReportSender};
 use crate::config::{ChannelBinding, Config, Login, NodeConfig, Proxy};
 use crate::error::{Error, ErrorKind, Label, Phase, Result};
@@ -256,9 +256,10 @@ impl Connector {
             }
             #[cfg(feature = "tls")]
             Tls::VerifyFull(files) => {
-                let tls = WatchedTls {
+                let watching = Arc::clone(link);
+                let tls = Wrapping {
                     tls: rustls(address, files).map_err(OpenError::Socket)?,
-                    link: Arc::clone(link),
+                    wrap: move |stream| Watched::new(stream, watching),
                 };
                 let (client, connection) = config
                     .connect_raw(socket, tls)

@@ -4,15 +4,13 @@
 //! yet forgets it then (PgBouncer does), and only when the other side hangs up is it known that the
 //! request was heard.
 
-#[cfg(feature = "tls")]
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "tls")]
-use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 /// Reads until the other side hangs up before it does so itself.
 pub(super) struct Lingering<S>(pub(super) S);
@@ -58,25 +56,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
 impl<S: TlsStream + Unpin> TlsStream for Lingering<S> {
     fn channel_binding(&self) -> ChannelBinding {
         self.0.channel_binding()
-    }
-}
-
-/// Makes TLS streams that the other side closes first.
-#[cfg(feature = "tls")]
-pub(super) struct LingeringTls<T>(pub(super) T);
-
-#[cfg(feature = "tls")]
-impl<S, T> TlsConnect<S> for LingeringTls<T>
-where
-    T: TlsConnect<S>,
-    T::Future: Send + 'static,
-{
-    type Stream = Lingering<T::Stream>;
-    type Error = T::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        let stream = self.0.connect(stream);
-        Box::pin(async move { Ok(Lingering(stream.await?)) })
     }
 }

@@ -5,16 +5,12 @@
 //! late for a caller on another thread, who has the answer already. So the stream that the driver
 //! reads from is watched for the messages.
 
-#[cfg(feature = "tls")]
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-#[cfg(feature = "tls")]
-use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::link::Link;
@@ -97,30 +93,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
     fn channel_binding(&self) -> ChannelBinding {
         self.stream.channel_binding()
-    }
-}
-
-/// Makes TLS streams that are watched inside the encryption.
-#[cfg(feature = "tls")]
-pub(super) struct WatchedTls<T> {
-    pub(super) tls: T,
-    pub(super) link: Arc<Link>,
-}
-
-#[cfg(feature = "tls")]
-impl<S, T> TlsConnect<S> for WatchedTls<T>
-where
-    T: TlsConnect<S>,
-    T::Future: Send + 'static,
-{
-    type Stream = Watched<T::Stream>;
-    type Error = T::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        let WatchedTls { tls, link } = self;
-        let stream = tls.connect(stream);
-        Box::pin(async move { Ok(Watched::new(stream.await?, link)) })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::local::rest;
 use crate::local::secrets::write_private;
 use crate::local::server::Server;
 use crate::local::spawn::{self, io_error};
+use crate::local::wait::{self, NotReady};
 
 /// How long an answer of Patroni's may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -203,23 +204,16 @@ impl PatroniNode {
     where
         F: Future<Output = bool>,
     {
-        let deadline = Instant::now() + patience;
-        while !done().await {
-            let ended = self.patroni.state() == NodeState::Down;
-            if ended || Instant::now() > deadline {
-                let why = if ended {
-                    "its Patroni has ended".to_owned()
-                } else {
-                    format!("not after {} s", patience.as_secs())
-                };
-                return Err(self.failed(format!(
-                    "the node is no {what}: {why}: {}",
-                    log_tail(&self.log_file())
-                )));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        let runs = || self.patroni.state() != NodeState::Down;
+        let waited = wait::until(patience, Duration::from_millis(50), runs, done).await;
+        waited.map_err(|why| {
+            let why = match why {
+                NotReady::Ended => "its Patroni has ended".to_owned(),
+                NotReady::TooLate => format!("not after {} s", patience.as_secs()),
+            };
+            let tail = log_tail(&self.log_file());
+            self.failed(format!("the node is no {what}: {why}: {tail}"))
+        })
     }
 
     /// Kills Patroni and the server, for use in a destructor.
