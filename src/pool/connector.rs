@@ -370,7 +370,7 @@ mod tests {
         let pool = NodePool::new(&config, connector.unwrap()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let stamp = Stamp::new(None, Lane::Routed);
-        let lease = pool.lease(Access::Read, Instant::now(), || deadline, stamp);
+        let lease = pool.lease(Access::Read, Instant::now(), deadline, stamp);
         let lease = lease.await.unwrap();
         let asleep = lease.simple("SELECT pg_sleep(60)", Phase::Execute, deadline);
         let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
