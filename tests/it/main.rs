@@ -105,6 +105,10 @@ mod reads_silent_node;
 mod routing_twin;
 mod soak;
 mod spans;
+#[cfg(feature = "cli")]
+mod sql_compare;
+#[cfg(feature = "cli")]
+mod sql_corpus;
 mod stale_map;
 mod support;
 mod tls;

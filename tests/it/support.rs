@@ -13,6 +13,8 @@ pub(crate) mod relay;
 pub(crate) mod small_disk;
 mod stacks;
 pub(crate) mod stage;
+#[cfg(feature = "cli")]
+pub(crate) mod truth;
 
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
