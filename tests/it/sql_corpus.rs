@@ -77,6 +77,43 @@ async fn the_queries_over_the_events_are_sound() {
     the_corpus_is_sound(&EVENTS).await;
 }
 
+/// The cluster's answers are the oracle's, whatever the number of shards.
+async fn the_truth(schema: &Schema, shards: usize) {
+    let world = world(schema, shards).await;
+    let run = Run::of(&cases(schema.name), &world, &world.cluster).await;
+    println!("{} over {shards} shards\n{}", schema.name, run.table());
+    let (wrong, unexpected) = (run.wrong.len(), run.unexpected.len());
+    for failure in run.wrong.iter().chain(&run.unexpected) {
+        println!("{failure}");
+    }
+    assert_eq!(
+        (wrong, unexpected),
+        (0, 0),
+        "wrong answers, and none without a reason"
+    );
+    assert_eq!(run.weak(), Vec::<&str>::new(), "answered too rarely");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bank_over_four_shards() {
+    the_truth(&BANK, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_over_four_shards() {
+    the_truth(&EVENTS, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bank_over_two_shards() {
+    the_truth(&BANK, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_events_over_five_shards() {
+    the_truth(&EVENTS, 5).await;
+}
+
 /// There are at least 400 queries, and 8 of each construct, half of them composed with another.
 #[test]
 fn every_construct_has_its_queries() {

@@ -1,6 +1,7 @@
 //! How a question is put, to the oracle and to the cluster.
 
 use pgshard::raw::Client;
+use pgshard::{Cluster, Error, ErrorKind};
 
 use super::{Answer, Column, Outcome, Params};
 
@@ -38,4 +39,43 @@ impl Ask for Client {
             }
         }
     }
+}
+
+impl Ask for Cluster {
+    async fn ask(&self, sql: &str, params: &Params) -> Outcome {
+        match asked(self, sql, params).await {
+            Ok((answer, how)) => Outcome::Answer(answer, how),
+            Err(error) if error.kind() == ErrorKind::Refused => Outcome::Refused(told(&error)),
+            Err(error) => {
+                let code = error.sqlstate().map(|state| state.to_string());
+                Outcome::Error(code, told(&error))
+            }
+        }
+    }
+}
+
+async fn asked(cluster: &Cluster, sql: &str, params: &Params) -> Result<(Answer, String), Error> {
+    let params = params.as_sql();
+    let how = cluster.sql(sql, &params).explain().await?.to_string();
+    let mut stream = cluster.sql(sql, &params).stream().await?;
+    let columns = stream.columns().into_iter();
+    let columns = columns.map(|(name, ty)| Column::new(name, ty)).collect();
+    let mut rows = Vec::new();
+    while let Some(row) = stream.next().await {
+        let row = row?;
+        let row = row.row();
+        let cells = (0..row.columns().len()).map(|at| row.at(at));
+        rows.push(cells.collect::<Result<_, _>>()?);
+    }
+    Ok((Answer { columns, rows }, how))
+}
+
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

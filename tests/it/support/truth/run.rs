@@ -104,8 +104,9 @@ impl Run {
             }
             (Expect::Error(_), _, _) => self.unexpected.push(report("another error")),
             (Expect::Unanswered(_), _, Outcome::Refused(_)) => {}
-            (_, Outcome::Answer(expected, _), Outcome::Answer(answer, tier)) => {
-                *self.tiers.entry(tier.clone()).or_default() += 1;
+            (_, Outcome::Answer(expected, _), Outcome::Answer(answer, how)) => {
+                let tier = how.lines().next().unwrap_or_default();
+                *self.tiers.entry(tier.to_owned()).or_default() += 1;
                 let same = compare(answer, expected, truth.all.as_ref(), &case.compare);
                 if let Err(difference) = same {
                     self.wrong.push(report(&difference));
