@@ -10,7 +10,11 @@ use crate::support::truth::{
 /// What is wrong with a case itself.
 fn fault(case: &Case, truth: &Truth) -> Option<String> {
     match (&case.expect, &truth.outcome) {
-        (Expect::Error(code), Outcome::Error(Some(got), _)) if code == got => None,
+        (Expect::Error(code), Outcome::Error(got, _))
+            if code == got.as_deref().unwrap_or("none") =>
+        {
+            None
+        }
         (Expect::Error(_), other) => Some(format!("{other:?}")),
         (Expect::Refused(_), _) => None,
         (_, Outcome::Answer(answer, _)) => {

@@ -204,6 +204,7 @@ SELECT kind, count(DISTINCT account) FROM events GROUP BY kind;
 -- construct: aggregate-distinct, case
 SELECT count(DISTINCT qty % 7), count(DISTINCT CASE WHEN flag THEN kind END) FROM events;
 -- name: count-distinct-row
+-- unanswered: a record as a value
 -- construct: aggregate-distinct, row-comparison
 SELECT count(DISTINCT (kind, flag)) FROM events;
 -- name: sum-distinct

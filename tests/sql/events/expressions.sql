@@ -65,6 +65,7 @@ SELECT e.id, s.session FROM events e JOIN sessions s ON (e.account, e.session) =
 -- construct: numeric
 SELECT id FROM events WHERE amount BETWEEN -100 AND 100 OR qty NOT BETWEEN -18 AND 18;
 -- name: between-symmetric
+-- unanswered: not parsed
 -- construct: numeric
 SELECT id FROM events WHERE qty BETWEEN SYMMETRIC 5 AND -5;
 -- name: numeric-arithmetic
@@ -161,6 +162,7 @@ SELECT id, kind FROM events WHERE kind ILIKE 'bU_';
 -- construct: pattern
 SELECT id, plain FROM events WHERE plain LIKE '100\%' OR plain LIKE 'a!_b' ESCAPE '!';
 -- name: like-any
+-- unanswered: not parsed
 -- construct: pattern, array
 SELECT id, kind FROM events WHERE kind LIKE ANY (ARRAY['c%', '%w']) AND label NOT ILIKE ALL (ARRAY['a%', 'b%']);
 -- name: regex

@@ -132,6 +132,7 @@ SELECT count(*) FROM events WHERE NOT (account <> 7);
 -- construct: key-predicate, group-by
 SELECT account, count(*) FROM events WHERE account BETWEEN 5 AND 9 GROUP BY account;
 -- name: key-range-symmetric
+-- unanswered: not parsed
 -- construct: key-predicate, order-by
 -- compare: ordered
 SELECT account, id FROM events WHERE account BETWEEN SYMMETRIC 12 AND 10 ORDER BY account, id;

@@ -50,6 +50,7 @@ SELECT q.account, q.n FROM (SELECT id AS account, account AS id, qty AS n FROM e
 -- construct: identifier, from-subquery, colocated-join
 SELECT q.id, s.session FROM (SELECT account AS id, id AS account FROM events) AS q JOIN sessions s ON s.account = q.account;
 -- name: name-table-as-column
+-- unanswered: a whole row as a value
 -- construct: identifier
 SELECT count(d.*), count(d) FROM devices d;
 -- name: name-function-like-column
@@ -79,9 +80,11 @@ FROM events /* nested /* comment */ */ WHERE account = 9;
 -- construct: identifier, aggregate
 SELECT count(*) FROM events ;
 -- name: name-only
+-- unanswered: not parsed
 -- construct: identifier
 SELECT count(*) FROM ONLY events;
 -- name: name-table-command
+-- unanswered: not parsed
 -- construct: identifier
 TABLE devices;
 -- name: name-select-nothing

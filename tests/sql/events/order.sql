@@ -137,6 +137,7 @@ SELECT id, dim FROM events WHERE account < 10 ORDER BY (SELECT name FROM dimensi
 -- compare: ordered
 SELECT id FROM events ORDER BY 'x'::text, id;
 -- name: order-row
+-- unanswered: a record as a value
 -- construct: order-by, row-comparison
 -- compare: ordered
 SELECT id, qty, small FROM events ORDER BY (qty, small), id;
@@ -177,6 +178,7 @@ SELECT id, kind, doc FROM events ORDER BY id LIMIT 0;
 -- compare: ordered
 SELECT id FROM events ORDER BY id LIMIT NULL OFFSET 900;
 -- name: limit-all
+-- unanswered: not parsed
 -- construct: limit
 -- compare: ordered
 SELECT id FROM events ORDER BY id LIMIT ALL OFFSET 3;

@@ -140,21 +140,21 @@ SELECT DISTINCT tableoid FROM events;
 -- construct: refusal
 -- refused: each shard has its own
 SELECT id FROM events e WHERE e.tableoid = 'events'::regclass;
--- name: refused-two-statements
--- construct: refusal
--- refused: one statement at a time
+-- name: error-two-statements
+-- construct: error
+-- error: 42601
 SELECT 1; SELECT 2;
--- name: refused-two-statements-with-a-write
--- construct: refusal
--- refused: one statement at a time
+-- name: error-two-statements-with-a-write
+-- construct: error
+-- error: 42601
 SELECT count(*) FROM events; DELETE FROM events;
 -- name: refused-tablesample
 -- construct: refusal
 -- refused: another sample on each shard
 SELECT id FROM events TABLESAMPLE BERNOULLI (10);
--- name: refused-parameter-missing
--- construct: refusal
--- refused: a parameter is missing
+-- name: error-parameter-missing
+-- construct: error
+-- error: none
 SELECT id FROM events WHERE account = $1;
 -- name: error-unknown-column
 -- construct: error

@@ -34,9 +34,11 @@ SELECT account, id, lag(qty) OVER w, lead(qty, 2, -99) OVER w, first_value(id) O
 -- construct: window
 SELECT account, id, sum(qty) OVER (PARTITION BY account ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING), max(qty) OVER (PARTITION BY account ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) FROM events;
 -- name: window-frame-range
+-- unanswered: read as something else
 -- construct: window, date-time
 SELECT id, count(*) OVER (ORDER BY day RANGE BETWEEN '3 days' PRECEDING AND CURRENT ROW) FROM events WHERE day > '-infinity';
 -- name: window-frame-groups-exclude
+-- unanswered: not parsed
 -- construct: window
 SELECT account, id, count(*) OVER (PARTITION BY account ORDER BY small GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) FROM events;
 -- name: window-two-different

@@ -8,7 +8,7 @@
 //! -- params: 5::int8; 'x'::text
 //! -- refused: why nobody can answer this
 //! -- unanswered: why it is not answered, though it could be
-//! -- error: 42703
+//! -- error: 42703 (none: one that is not of PostgreSQL)
 //! SELECT …
 //! LIMIT 5
 //! ```

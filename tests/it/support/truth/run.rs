@@ -97,7 +97,8 @@ impl Run {
             (Expect::Refused(why), _, _) => {
                 self.wrong.push(report(&format!("is to be refused: {why}")));
             }
-            (Expect::Error(code), _, Outcome::Error(Some(got), _)) if code == got => {}
+            (Expect::Error(code), _, Outcome::Error(got, _))
+                if code == got.as_deref().unwrap_or("none") => {}
             (Expect::Error(_), _, Outcome::Answer(..)) => {
                 self.wrong
                     .push(report("an answer, where PostgreSQL has none"));
