@@ -109,6 +109,8 @@ mod spans;
 mod sql_compare;
 #[cfg(feature = "cli")]
 mod sql_corpus;
+#[cfg(feature = "cli")]
+mod sql_generate;
 mod stale_map;
 mod support;
 mod tls;
