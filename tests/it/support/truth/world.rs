@@ -78,7 +78,6 @@ pub(crate) const EVENTS: Schema = Schema {
 /// Both.
 pub(crate) struct World {
     pub(crate) local: LocalCluster,
-    pub(crate) config: Config,
     pub(crate) cluster: Cluster,
     pub(crate) oracle: Client,
 }
@@ -271,11 +270,10 @@ pub(crate) async fn world(schema: &Schema, shards: usize) -> World {
         }
         session.batch_execute("ANALYZE").await.unwrap();
     }
-    let cluster = Cluster::connect(config.clone()).unwrap();
+    let cluster = Cluster::connect(config).unwrap();
     cluster.ready(Duration::from_secs(30)).await.unwrap();
     World {
         local,
-        config,
         cluster,
         oracle,
     }

@@ -65,7 +65,7 @@ impl Grammar {
                 format!("({a}, {b}) {op} ({c}, {d})")
             }
             _ => {
-                let op = *self.pick(&["=", "<>", "<", "<=", ">", ">="]);
+                let op = *self.pick(&["=", "<>", "<>", "<", "<=", ">", ">="]);
                 let b = match self.chance(40) {
                     true => self.value(scope, ty, 0, false),
                     false => self.literal(ty),

@@ -58,7 +58,10 @@ impl Grammar {
                 1 + self.below(28)
             ),
             Ty::Date => format!("date '2024-01-{:02}'", 1 + self.below(28)),
-            Ty::Uuid => "'80000000-0000-0000-0000-000000000000'::uuid".to_owned(),
+            Ty::Uuid => match self.keys[0].starts_with('\'') {
+                true => format!("{}::uuid", self.pick(self.keys)),
+                false => "'80000000-0000-0000-0000-000000000000'::uuid".to_owned(),
+            },
             Ty::Mood => "'calm'::mood".to_owned(),
             Ty::Span => "interval '30 days'".to_owned(),
             Ty::Other => "NULL::int[]".to_owned(),
@@ -137,7 +140,7 @@ impl Grammar {
                 match self.below(4) {
                     0 => format!("({a} + {b})"),
                     1 => format!("({a} * 1.5)"),
-                    2 => format!("-{a}"),
+                    2 => format!("(- {a})"),
                     _ => format!("trunc({a})"),
                 }
             }

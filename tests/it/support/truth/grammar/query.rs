@@ -86,19 +86,25 @@ impl Grammar {
     /// One SELECT. `want`: the types of its columns.
     pub(super) fn query(&mut self, depth: usize, want: Option<&[Ty]>, canonical: bool) -> Made {
         let (from, scope) = self.from(depth);
-        let filter = match self.chance(70) {
-            true => format!(" WHERE {}", self.condition(&scope, 2)),
+        let filter = match self.chance(55) {
+            true => {
+                let depth = *self.pick(&[0, 1, 1, 2]);
+                format!(" WHERE {}", self.condition(&scope, depth))
+            }
             false => String::new(),
         };
-        let mut made = match (want, self.below(10)) {
+        match (want, self.below(10)) {
             (None, 0..=3) => self.grouped(&from, &scope, &filter, canonical),
             (None, 4) => self.whole(&from, &scope, &filter, canonical),
             (want, _) => self.rows(&from, &scope, &filter, want, canonical),
-        };
-        // A cut inside: its rows have to be the same on all sides.
-        if depth > 0 && want.is_none() && made.is_canonical() && self.chance(8) {
+        }
+    }
+
+    /// A query inside another, which may be cut where its rows are the same on all sides.
+    pub(super) fn inner(&mut self, depth: usize, canonical: bool) -> Made {
+        let mut made = self.query(depth, None, canonical);
+        if made.is_canonical() && self.chance(8) {
             self.order(&mut made, false);
-            made.sql = format!("({})", made.sql);
         }
         made
     }
@@ -187,7 +193,7 @@ impl Grammar {
                 key: false,
             });
         }
-        let having = self.having(scope, 10);
+        let having = self.having(scope, 6);
         Made {
             sql: format!("SELECT {} FROM {from}{filter}{having}", items.join(", ")),
             order: Order::Any,
@@ -200,7 +206,7 @@ impl Grammar {
             return String::new();
         }
         let (aggregate, ty) = self.aggregate(scope, false);
-        let op = *self.pick(&[">", "<=", "<>", "="]);
+        let op = *self.pick(&[">", "<=", "<>"]);
         format!(" HAVING {aggregate} {op} {}", self.literal(ty))
     }
 
@@ -254,7 +260,7 @@ impl Grammar {
             }
             false => positions.join(", "),
         };
-        let having = self.having(scope, 25);
+        let having = self.having(scope, 15);
         Made {
             sql: format!(
                 "SELECT {} FROM {from}{filter} GROUP BY {group}{having}",
@@ -291,7 +297,7 @@ impl Grammar {
 
     /// A query over a common table expression, which may be used twice.
     fn with(&mut self, depth: usize) -> Made {
-        let inner = self.query(depth.min(1), None, true);
+        let inner = self.inner(depth.min(1), true);
         let name = self.name("w");
         let (list, item) = inner.as_source(&name);
         let head = format!("WITH {name} ({list}) AS ({})", inner.sql);

@@ -27,7 +27,7 @@ impl Grammar {
         if depth == 0 || self.chance(75) {
             return self.table();
         }
-        let made = self.query(depth - 1, None, false);
+        let made = self.inner(depth - 1, false);
         let alias = self.name("q");
         let (list, item) = made.as_source(&alias);
         (format!("({}) AS {alias} ({list})", made.sql), item)
