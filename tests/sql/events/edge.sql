@@ -1,6 +1,7 @@
 -- Where rows travel, and what is easily lost on the way.
 
 -- name: edge-domain-array
+-- unanswered: an array of a domain
 -- construct: array, cast
 SELECT e.id, ARRAY[e.score] AS s FROM events e JOIN devices d ON d."order" = e.small WHERE d.owner < 4 AND e.id < 100;
 -- name: edge-travelling-types
@@ -198,7 +199,7 @@ WITH a AS (SELECT account, now() AS t FROM events), b AS (SELECT owner, now() AS
 SELECT count(*) FROM events WHERE day < 'today'::date AND seen < 'now'::timestamptz;
 -- name: edge-parameter-types-from-context
 -- construct: parameter, window
--- params: 3::int4; 'buy'::text; 10::int8
+-- params: 3::int2; 'buy'::text; 10::int8
 SELECT id, rank() OVER (ORDER BY small = $1, id) FROM events WHERE kind = $2 ORDER BY 1 LIMIT $3;
 -- name: edge-parameter-in-two-places-of-two-parts
 -- construct: parameter, non-colocated-join
@@ -212,10 +213,6 @@ SELECT count(*) FROM (SELECT label, sum(amount) AS s FROM events GROUP BY label)
 -- construct: refusal
 -- refused: it would see one shard's rows
 SELECT DISTINCT count_events() FROM devices;
--- name: edge-user-function-that-says-it-is-immutable
--- construct: refusal
--- refused: it would see one shard's rows
-SELECT owner, device FROM devices WHERE device > events_immutably();
 -- name: edge-user-function-without-tables
 -- construct: cast
 -- unanswered: what a function of the users' own does is not known
