@@ -275,3 +275,13 @@ SELECT DISTINCT ON (note) lower(note), id FROM events ORDER BY note, id;
 -- name: distinct-on-in-cte
 -- construct: distinct-on, cte, aggregate
 WITH latest AS (SELECT DISTINCT ON (account, session) account, session, amount FROM events ORDER BY account, session, id DESC) SELECT count(*), sum(amount) FROM latest;
+-- name: rollup-positions-of-one-expression
+-- construct: grouping-sets, identifier
+SELECT kind, kind AS again, count(*) FROM events GROUP BY ROLLUP (1, 2);
+-- name: rollup-positions-of-one-expression-in-cte
+-- construct: grouping-sets, cte
+WITH t AS (SELECT mood FROM events WHERE flag) SELECT mood, mood, count(*) FROM t GROUP BY CUBE (1, 2);
+-- name: rollup-positions-of-different-expressions
+-- construct: grouping-sets, order-by
+-- compare: ordered
+SELECT flag, small % 2 AS odd, count(*) FROM events GROUP BY ROLLUP (2, 1) ORDER BY odd NULLS LAST, flag NULLS LAST, count(*) DESC;
