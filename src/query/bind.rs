@@ -415,7 +415,19 @@ impl Binder<'_> {
         match expr {
             Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
                 for expr in sets.iter_mut().flatten() {
-                    self.group(expr, projection, names)?;
+                    // Of two outputs that are one expression, a set may hold one and not the other.
+                    let twice = output(expr, names).filter(|at| {
+                        let item = projection.get(*at).map(item_expr);
+                        projection
+                            .iter()
+                            .filter(|other| Some(item_expr(other)) == item)
+                            .count()
+                            > 1
+                    });
+                    match twice {
+                        Some(at) if !self.is_column(expr) => *expr = position(at),
+                        _ => self.group(expr, projection, names)?,
+                    }
                 }
                 return Ok(());
             }
@@ -427,15 +439,7 @@ impl Binder<'_> {
             }
             _ => {}
         }
-        let is_column = match &*expr {
-            Expr::Identifier(ident) => {
-                let name = folded(ident);
-                self.scopes
-                    .last()
-                    .is_some_and(|scope| scope.columns.iter().any(|c| c.name == name))
-            }
-            _ => false,
-        };
+        let is_column = self.is_column(expr);
         let item = match is_column {
             true => None,
             false => output(expr, names).and_then(|at| projection.get(at)),
@@ -453,6 +457,18 @@ impl Binder<'_> {
                 Ok(())
             }
             None => self.expr(expr),
+        }
+    }
+
+    /// Whether a bare name is a column of the innermost level.
+    fn is_column(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Identifier(ident) => {
+                let name = folded(ident);
+                let scope = self.scopes.last();
+                scope.is_some_and(|scope| scope.columns.iter().any(|c| c.name == name))
+            }
+            _ => false,
         }
     }
 

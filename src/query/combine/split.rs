@@ -80,6 +80,10 @@ impl Work<'_> {
                 other => groups.push(other.clone()),
             }
         }
+        // A position inside a set stands for an output.
+        if groups.iter().any(|expr| matches!(expr, Expr::Value(_))) {
+            return Ok(None);
+        }
         // A subquery that the shards cannot judge cannot be grouped by there.
         if groups.iter().any(tree::holds_query) {
             return Ok(None);
