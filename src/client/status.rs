@@ -33,6 +33,10 @@ pub struct ShardStatus {
 pub struct NodeStatus {
     /// The node.
     pub node: NodeId,
+    /// Where it is: a host name, an address, or the directory of a Unix socket.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
     /// Its state: `primary`, `standby`, `superseded`, `forked`, `foreign`, `starting`, `down` or
     /// `unknown`.
     pub state: &'static str,
@@ -78,8 +82,11 @@ impl ShardStatus {
             .nodes()
             .zip(&view.nodes)
             .filter(|(_, node)| node.state != NodeState::Retired)
-            .map(|(pool, node)| NodeStatus {
+            .map(|(pool, node)| (pool, pool.connector().address(), node))
+            .map(|(pool, (host, port), node)| NodeStatus {
                 node: pool.connector().node(),
+                host,
+                port,
                 state: node.state.as_str(),
                 reign: match node.state {
                     NodeState::Foreign { .. } => None,

@@ -132,7 +132,7 @@ impl Connector {
     }
 
     /// Where the node is now: host and port.
-    pub(super) fn address(&self) -> (String, u16) {
+    pub(crate) fn address(&self) -> (String, u16) {
         let address = self.address.load();
         (address.host.clone(), address.port)
     }
