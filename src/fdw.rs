@@ -4,120 +4,61 @@
 //! shards disagree, and renders what a reporting server needs: a foreign server and a user mapping a
 //! shard, a foreign table for each table and shard, and over those a view for each table. A sharded
 //! table's view is the UNION ALL of its foreign tables with a constant column `shard`, by which
-//! PostgreSQL leaves shards out; a reference table's view reads one shard.
+//! PostgreSQL leaves shards out, or reads a hash-partitioned parent ([`Layout::Partitions`]), by which
+//! it leaves them out by key; a reference table's view reads one shard.
 //!
 //! The views belong to the role that applies them, and read with that role's user mapping; whoever
 //! is granted the reader role sees the views only, never a password. [`Fdw::apply`] changes what
 //! differs, in one transaction, and [`remove`] takes away exactly what was made.
 //!
 //! - `catalog` reads columns, `agree` compares them: pure;
-//! - `name` and `render` make the SQL: pure;
+//! - `object` is what is made, `name` what it is called; `server`, `layout`, `report` and `render`
+//!   make the SQL: pure;
+//! - `observed` says which nodes a server names: pure;
 //! - `existing` reads what a reporting server has, `change` says what differs: pure;
-//! - `apply`, `secret` and `remove` do it.
+//! - `apply`, `secret`, `refresh` and `remove` do it; `role` makes the role on the shards;
+//! - `advise` measures options; `guide` is the operators' guide's own set-up, mended.
 
+mod advise;
 mod agree;
 mod apply;
 mod catalog;
 mod change;
 mod existing;
+mod guide;
+mod layout;
 mod name;
+mod object;
+mod observed;
+mod options;
+mod refresh;
 mod remove;
 mod render;
+mod report;
+mod role;
 mod secret;
+mod server;
 
 use std::fmt;
 
 use futures::future::try_join_all;
 
-use crate::config::{Config, NodeConfig, TlsConfig};
-use crate::direct::Credentials;
-use crate::direct::Session;
+use crate::config::{Config, TableName};
 use crate::error::{Error, Result};
-use crate::id::{ClusterId, NodeId};
+use crate::id::{ClusterId, ShardId};
+use crate::sql::ident;
 
+pub use advise::{Advice, AdviseOptions, Measured};
 pub use change::{Change, Difference};
-pub use remove::{removal, remove};
+pub use observed::{ObservedNode, ObservedRole, ObservedShard, observe};
+pub use options::{FdwOptions, Hosts, Layout, Reporting, Source};
+pub use refresh::{refresh, refresh_materialised};
+pub use remove::{removal, remove, remove_report, report_removal};
+pub use report::{Branch, Report};
+pub use role::{RolePlan, role_apply, role_plan};
 
 use catalog::{Database, Table};
-use render::Object;
-
-/// Which nodes the reporting server reads from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Source {
-    /// Replicas, or the primary where no replica answers. Reports may be seconds behind.
-    #[default]
-    Replicas,
-    /// Primaries only. Reports compete with the application.
-    Primaries,
-}
-
-/// How the reporting server is set up.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct FdwOptions {
-    /// The role on the shards that reports read as. It needs SELECT on the tables and nothing else.
-    pub remote: Credentials,
-    /// Where reports read.
-    pub source: Source,
-    /// The schema of the views on the reporting server.
-    pub schema: String,
-    /// The role on the reporting server that may read the views. It is created, without login, if
-    /// it does not exist; grant it to people.
-    pub reader: String,
-    /// Rows fetched from a shard at a time. More is faster for reports that read much, and slower
-    /// for those that stop early, such as a top 100.
-    pub fetch_size: u32,
-    /// The file on the reporting server with the authorities that sign the shards' certificates;
-    /// libpq's own default if absent.
-    pub root_certificate: Option<String>,
-}
-
-impl FdwOptions {
-    /// The defaults: from replicas, views in the schema `reporting`, for the role
-    /// `pgshard_reader`, 1000 rows at a time.
-    pub fn new(remote: Credentials) -> Self {
-        FdwOptions {
-            remote,
-            source: Source::default(),
-            schema: "reporting".to_owned(),
-            reader: "pgshard_reader".to_owned(),
-            fetch_size: 1000,
-            root_certificate: None,
-        }
-    }
-}
-
-/// A reporting server: a database on any PostgreSQL that can reach the shards.
-#[derive(Clone, Debug)]
-pub struct Reporting {
-    /// A host name, an address, or the directory of a Unix socket.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The database.
-    pub database: String,
-    /// The role that is to own what is made. It needs the right to create schemas, and to use
-    /// `postgres_fdw`; only a superuser may create the extension.
-    pub role: Credentials,
-    /// How the connection is encrypted.
-    pub tls: TlsConfig,
-}
-
-impl Reporting {
-    async fn connect(&self, config: &Config) -> Result<Session> {
-        let mut settings = config.clone();
-        settings.database.clone_from(&self.database);
-        settings.tls = self.tls.clone();
-        let node = NodeConfig {
-            id: NodeId::new("reporting")
-                .map_err(|error| Error::config(error.to_string()).with_source(error))?,
-            host: self.host.clone(),
-            port: self.port,
-            proxy: None,
-        };
-        Session::to_server(&settings, &node, &self.role).await
-    }
-}
+use object::Object;
 
 /// What a reporting server needs, rendered from the shards' catalogs.
 pub struct Fdw {
@@ -126,6 +67,7 @@ pub struct Fdw {
     tables: Vec<Table>,
     database: Database,
     objects: Vec<Object>,
+    reports: Vec<Report>,
 }
 
 impl fmt::Debug for Fdw {
@@ -167,7 +109,7 @@ impl Fdw {
             config
                 .shards
                 .iter()
-                .map(|shard| catalog::read_shard(config, shard, &options.remote)),
+                .map(|shard| catalog::read_shard(config, shard, &options)),
         )
         .await?;
         let (tables, database) = agree::agree(config, shards)?;
@@ -178,13 +120,72 @@ impl Fdw {
             tables,
             database,
             objects,
+            reports: Vec::new(),
         })
+    }
+
+    /// The SQL under the names of the operators' guide, as a script for psql: the function
+    /// `shard_customer_id`, servers `shard0` …, foreign tables `customers_shard0` …, and views
+    /// `customers_all` with a column `shard`, the shard's number. It holds no password.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` for `hash = "xxh3"`, which PostgreSQL does not have; `Config` if the options do not
+    /// fit.
+    pub fn guide_sql(&self) -> Result<String> {
+        guide::script(&self.config, &self.options, &self.tables)
+    }
+
+    /// Gathers statistics of what was made on a reporting server, reading the shards' tables, and says
+    /// of how many foreign tables. With them, the planner there knows how large the tables are.
+    ///
+    /// # Errors
+    ///
+    /// The errors of connecting, there and to the shards.
+    pub async fn analyze(&self, reporting: &Reporting) -> Result<usize> {
+        let mut session = reporting.connect(&self.config).await?;
+        apply::analyze(self, &mut session).await
+    }
+
+    /// With one more report, which takes the place of another of its name. Reports stay on the
+    /// reporting server: later plans keep them, and make them again where what they read is replaced.
+    #[must_use]
+    pub fn with_report(mut self, report: Report) -> Self {
+        self.reports.retain(|other| other.name() != report.name());
+        self.reports.push(report);
+        self
+    }
+
+    /// The SQL of a report, as it is made on the reporting server.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if its name is not an identifier, or it has no branches.
+    pub fn report_sql(&self, report: &Report) -> Result<String> {
+        let object = report::object(&self.config, &self.options, report)?;
+        Ok(object.sql.clone() + &object::comment(&object, &object.comment))
+    }
+
+    /// The name, as SQL, under which a shard's table is read on the reporting server; `None` if the
+    /// configuration does not have the table or the shard. A reference table is there once, whichever
+    /// shard is asked for.
+    pub fn foreign_table(&self, shard: ShardId, table: &TableName) -> Option<String> {
+        let names: Vec<_> = self.tables.iter().map(|table| &table.name).collect();
+        let found = self.tables.iter().find(|found| found.name == *table)?;
+        let asked = self.config.shards.iter().find(|s| s.id == shard)?;
+        let place = if found.sharded {
+            asked.id
+        } else {
+            self.config.shards.first()?.id
+        };
+        let name = name::foreign_table(place, table, &names);
+        Some(format!("{}.{}", ident(name::FOREIGN), ident(&name)))
     }
 
     /// The SQL as a script for psql, the same for the same shards. It holds no password: psql's
     /// variable `fdw_password` stands for it.
     pub fn sql(&self) -> String {
-        render::script(&self.config, &self.objects)
+        render::script(&self.config, &self.options, &self.objects)
     }
 
     /// What differs on a reporting server from what [`Fdw::apply`] would leave. Changes nothing.
@@ -210,8 +211,8 @@ impl Fdw {
     /// names were made by somebody else, if objects that somebody made depend on one that must be
     /// replaced, or if the server would log passwords and this role may not prevent it.
     pub async fn apply(&self, reporting: &Reporting) -> Result<Vec<Difference>> {
-        let session = reporting.connect(&self.config).await?;
-        apply::apply(self, &session, None).await
+        let mut session = reporting.connect(&self.config).await?;
+        apply::apply(self, &mut session, None).await
     }
 
     /// As [`Fdw::apply`], if what would be changed still is what [`Fdw::diff`] said.
@@ -224,8 +225,8 @@ impl Fdw {
         reporting: &Reporting,
         planned: &[Difference],
     ) -> Result<Vec<Difference>> {
-        let session = reporting.connect(&self.config).await?;
-        apply::apply(self, &session, Some(planned)).await
+        let mut session = reporting.connect(&self.config).await?;
+        apply::apply(self, &mut session, Some(planned)).await
     }
 }
 

@@ -17,7 +17,23 @@ pub(super) fn agree(config: &Config, shards: Vec<Shard>) -> Result<(Vec<Table>, 
     };
     let mut differences = String::new();
     for other in shards {
-        if other.database != first.database {
+        if other.database.extensions != first.database.extensions {
+            let list = |database: &Database| -> Vec<String> {
+                let extensions = database.extensions.iter();
+                extensions
+                    .map(|(name, version)| format!("{name} {version}"))
+                    .collect()
+            };
+            let _ = write!(
+                differences,
+                "\n  extensions: {} on {}, {} on {}",
+                list(&first.database).join(", "),
+                first.id,
+                list(&other.database).join(", "),
+                other.id
+            );
+        }
+        if other.database.collation != first.database.collation {
             let _ = write!(
                 differences,
                 "\n  default collation: {} on {}, {} on {}",

@@ -1,11 +1,20 @@
 //! Making a reporting server as it should be.
 
+use std::time::Duration;
+
 use crate::direct::{Session, get};
 use crate::error::{Error, Result};
 
 use super::change::{self, Change, Difference, Plan, Statement};
 use super::existing::Existing;
-use super::{Fdw, catalog, secret};
+use super::object::{self, Detail, Object};
+use super::{Fdw, catalog, report, secret};
+
+/// What a materialised report may take to be filled.
+const FILLING: Duration = Duration::from_secs(3600);
+
+/// What any other statement may take.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Held by whoever applies or removes in this database: "pgsfdw" as a number.
 const APPLY_LOCK: i64 = 0x7067_7366_6477;
@@ -21,13 +30,15 @@ pub(super) async fn plan(fdw: &Fdw, session: &Session) -> Result<Plan> {
         &options.schema,
     )
     .await?;
-    change::plan(&fdw.objects, &existing, options.remote.password.as_ref())
+    let mut objects = fdw.objects.clone();
+    objects.extend(report::wanted(fdw, &existing)?);
+    change::plan(&objects, &existing, options.remote.password.as_ref())
 }
 
 /// Does it; refuses to do what was not `planned`.
 pub(super) async fn apply(
     fdw: &Fdw,
-    session: &Session,
+    session: &mut Session,
     planned: Option<&[Difference]>,
 ) -> Result<Vec<Difference>> {
     begin(session).await?;
@@ -60,21 +71,69 @@ pub(super) async fn apply(
             Statement::Secret { server, user } => {
                 secret::create_mapping(session, server, user).await?;
             }
-            Statement::View { sql, object } => {
-                session.batch(sql).await?;
-                let row = session
-                    .one(
-                        "SELECT md5(pg_get_viewdef(to_regclass($1)))",
-                        &[&object.name],
-                    )
-                    .await?;
-                let seen: String = get(&row, 0)?;
-                session.batch(&change::view_comment(object, &seen)).await?;
-            }
+            Statement::View(object) => make_view(fdw, session, object).await?,
         }
     }
     session.commit().await?;
     Ok(plan.differences)
+}
+
+/// Makes a view or a report, and notes what the server made of it.
+async fn make_view(fdw: &Fdw, session: &mut Session, object: &Object) -> Result<()> {
+    match &object.detail {
+        Detail::Report { create, rest, .. } => {
+            // Reports name the views without their schema.
+            session
+                .batch(&format!(
+                    "SET LOCAL search_path = pg_catalog, {}; SET LOCAL statement_timeout = {}",
+                    crate::sql::ident(&fdw.options.schema),
+                    FILLING.as_millis()
+                ))
+                .await?;
+            // Prepared, so that it is one statement, whatever is in it.
+            session.set_deadline(FILLING);
+            session.query(create, &[]).await?;
+            session.set_deadline(DEADLINE);
+            session
+                .batch(&format!(
+                    "SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = {};\n{rest}",
+                    DEADLINE.as_millis()
+                ))
+                .await?;
+        }
+        _ => session.batch(&object.sql).await?,
+    }
+    let row = session
+        .one(
+            "SELECT md5(pg_get_viewdef(to_regclass($1)))",
+            &[&object.name],
+        )
+        .await?;
+    let seen: String = get(&row, 0)?;
+    session.batch(&object::seen_comment(object, &seen)).await
+}
+
+/// Gathers statistics of the foreign tables; of a parent, with its partitions.
+pub(super) async fn analyze(fdw: &Fdw, session: &mut Session) -> Result<usize> {
+    session.set_deadline(FILLING);
+    session
+        .batch(&format!("SET statement_timeout = {}", FILLING.as_millis()))
+        .await?;
+    let mut tables = 0;
+    for object in &fdw.objects {
+        let by_itself = match &object.detail {
+            Detail::Parent { .. } => true,
+            Detail::Foreign { partition, .. } => {
+                tables += 1;
+                partition.is_none()
+            }
+            _ => false,
+        };
+        if by_itself {
+            session.batch(&format!("ANALYZE {}", object.name)).await?;
+        }
+    }
+    Ok(tables)
 }
 
 /// Starts a transaction, alone.
@@ -148,9 +207,21 @@ async fn known(fdw: &Fdw, session: &Session) -> Result<()> {
             }
         }
     }
-    let here = catalog::database(session).await?;
+    for (name, version) in &fdw.database.extensions {
+        match catalog::extensions(session, std::slice::from_ref(name)).await?.first() {
+            Some((_, here)) if here == version => {}
+            Some((_, here)) => problems.push(format!(
+                "extension {name} is of version {version} on the shards and {here} on the reporting \
+                 server, so that its functions may differ: make them alike"
+            )),
+            None => problems.push(format!(
+                "extension {name} does not exist on the reporting server: create it there"
+            )),
+        }
+    }
+    let here = catalog::database(session, &[]).await?;
     if let Some(place) = compared_by_default
-        && here != fdw.database
+        && here.collation != fdw.database.collation
     {
         problems.push(format!(
             "the default collation is {} here and {} on the shards, so that {place} and others would \

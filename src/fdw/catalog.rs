@@ -6,6 +6,8 @@ use crate::direct::{Session, get, refuses_role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ShardId;
 
+use super::options::FdwOptions;
+
 /// A table with its columns, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
@@ -13,6 +15,8 @@ pub(super) struct Table {
     /// Whether its rows are spread over the shards, or the same on each.
     pub(super) sharded: bool,
     pub(super) columns: Vec<Column>,
+    /// The first column of an index, of another one than the key's if there is one.
+    pub(super) indexed: Option<String>,
 }
 
 /// A column. Defaults are left out, since nothing is inserted; a generated column is a plain one.
@@ -32,10 +36,13 @@ pub(super) struct Column {
     pub(super) made_of: Option<String>,
 }
 
-/// What a database's default collation is.
+/// What matters of a database beside its tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Database {
+    /// Its default collation.
     pub(super) collation: String,
+    /// The extensions that were asked for, with their versions.
+    pub(super) extensions: Vec<(String, String)>,
 }
 
 /// A shard's tables.
@@ -73,24 +80,40 @@ macro_rules! made_of {
 pub(super) async fn read_shard(
     config: &Config,
     shard: &ShardConfig,
-    role: &Credentials,
+    options: &FdwOptions,
 ) -> Result<Shard> {
+    let role = &options.remote;
     let session = any_node(config, shard, role).await?;
     let mut tables = Vec::new();
-    let sharded = config.tables.iter().map(|table| (&table.name, true));
-    let references = config.references.iter().map(|name| (name, false));
-    for (name, sharded) in sharded.chain(references) {
+    let sharded = config
+        .tables
+        .iter()
+        .map(|table| (&table.name, Some(&table.key)));
+    let references = config.references.iter().map(|name| (name, None));
+    for (name, key) in sharded.chain(references) {
         let oid = readable(&session, name, role).await?;
         tables.push(Table {
             name: name.clone(),
-            sharded,
+            sharded: key.is_some(),
             columns: columns(&session, oid).await?,
+            indexed: indexed(&session, oid, key).await?,
         });
+    }
+    let database = database(&session, &options.extensions).await?;
+    if let Some(missing) = options
+        .extensions
+        .iter()
+        .find(|name| !database.extensions.iter().any(|(found, _)| found == *name))
+    {
+        return Err(session.fail(Error::refused(format!(
+            "there is no extension {missing}, whose functions may run on the shards: create it, or do \
+             not name it"
+        ))));
     }
     Ok(Shard {
         id: shard.id,
         tables,
-        database: database(&session).await?,
+        database,
     })
 }
 
@@ -120,7 +143,20 @@ async fn any_node(config: &Config, shard: &ShardConfig, role: &Credentials) -> R
 async fn readable(session: &Session, name: &TableName, role: &Credentials) -> Result<u32> {
     let rows = session
         .query(
-            "SELECT c.oid, has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+            // A policy that lets every row through hides none; nor does the guard's own, to sessions of
+            // other roles than the application's.
+            "SELECT c.oid, has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+                    c.relrowsecurity AND row_security_active(c.oid) AND (
+                        NOT EXISTS (SELECT FROM pg_policy p
+                                     WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
+                                       AND pg_get_expr(p.polqual, c.oid) = 'true'
+                                       AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) o
+                                             WHERE pg_has_role(o, 'USAGE'))))
+                        OR EXISTS (SELECT FROM pg_policy p
+                                    WHERE p.polrelid = c.oid AND NOT p.polpermissive
+                                      AND p.polcmd IN ('r', '*') AND p.polname <> 'pgshard_guard'
+                                      AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) o
+                                            WHERE pg_has_role(o, 'USAGE')))))
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm')",
             &[&name.schema, &name.name],
@@ -131,6 +167,14 @@ async fn readable(session: &Session, name: &TableName, role: &Credentials) -> Re
             "there is no table {name}: create it, or take it out of the configuration"
         ))));
     };
+    if get(row, 2)? {
+        return Err(session.fail(Error::refused(format!(
+            "row security hides rows of {name} from {}, and a report would be silent about it: let the \
+             role see all rows (a policy FOR SELECT TO {} USING (true), or BYPASSRLS), or choose another",
+            crate::sql::ident(&role.user),
+            crate::sql::ident(&role.user)
+        ))));
+    }
     if !get::<bool>(row, 1)? {
         let user = crate::sql::ident(&role.user);
         return Err(session.fail(Error::refused(format!(
@@ -179,8 +223,43 @@ pub(super) async fn columns(session: &Session, table: u32) -> Result<Vec<Column>
         .collect()
 }
 
-/// The default collation, with its provider. The catalog's columns differ between versions.
-pub(super) async fn database(session: &Session) -> Result<Database> {
+/// The first column of an index that orders whole rows: of another one than the key's if there is one.
+async fn indexed(session: &Session, table: u32, key: Option<&String>) -> Result<Option<String>> {
+    let rows = session
+        .query(
+            "SELECT a.attname::text
+               FROM pg_index i
+               JOIN pg_class x ON x.oid = i.indexrelid
+               JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+              WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+              ORDER BY a.attname::text = coalesce($2::text, ''), i.indexrelid LIMIT 1",
+            &[&table, &key],
+        )
+        .await?;
+    rows.first().map(|row| get(row, 0)).transpose()
+}
+
+/// Those of some extensions that there are, with their versions.
+pub(super) async fn extensions(
+    session: &Session,
+    names: &[String],
+) -> Result<Vec<(String, String)>> {
+    let rows = session
+        .query(
+            "SELECT extname::text, extversion FROM pg_extension WHERE extname::text = ANY ($1)
+              ORDER BY 1",
+            &[&names],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((get(row, 0)?, get(row, 1)?)))
+        .collect()
+}
+
+/// The default collation, with its provider, and the extensions that are asked for. The catalog's
+/// columns differ between versions.
+pub(super) async fn database(session: &Session, extensions: &[String]) -> Result<Database> {
     let row = session
         .one(
             "SELECT d ->> 'datlocprovider', d ->> 'datcollate', d ->> 'datctype',
@@ -201,7 +280,10 @@ pub(super) async fn database(session: &Session) -> Result<Database> {
         "libc" => format!("libc {} {}", same(text(1)?), same(text(2)?)),
         _ => format!("{provider} {}", same(text(3)?)),
     };
-    Ok(Database { collation })
+    Ok(Database {
+        collation,
+        extensions: self::extensions(session, extensions).await?,
+    })
 }
 
 /// What a type is on this server: `None` if it does not exist, else what it is made of.

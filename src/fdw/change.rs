@@ -1,18 +1,20 @@
 //! What differs between a reporting server and what it should be, and the statements that mend it:
-//! no I/O.
+//! no I/O. `compare` says it in words, object by object.
+
+mod compare;
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Result};
-use crate::sql::{ident, literal};
+use crate::sql::ident;
 
-use super::agree;
-use super::catalog::Column;
-use super::existing::{Existing, Relation, RelationKind, Server};
-use super::name;
-use super::render::{self, Detail, Kind, Object};
+use super::existing::{Existing, Relation, Server};
+use super::object::{self, Detail, Kind, Object};
+use super::{name, server};
+
+use compare::{options_differences, parent_differences, table_differences, view_differences};
 
 /// What happens to an object of a reporting server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +66,7 @@ pub(super) struct Plan {
 pub(super) enum Statement {
     Sql(String),
     /// A view is commented once it is there: with a digest of its definition as the server sees it.
-    View {
-        sql: String,
-        object: Object,
-    },
+    View(Object),
     /// A user mapping with a password.
     Secret {
         server: String,
@@ -83,82 +82,99 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     possible(existing, password)?;
+    existing.refuse_strangers()?;
     let mut replaced: Vec<&str> = Vec::new();
-    let mut drop_views = Vec::new();
-    let mut drop_tables = Vec::new();
+    let (mut drop_views, mut drop_tables) = (Vec::new(), Vec::new());
     for object in objects {
         match object.kind {
             Kind::Role if existing.reader.is_some() => {}
             Kind::Extension if existing.extension.is_some() => {}
+            Kind::Role | Kind::Extension | Kind::Function => plan.create(object, existing),
             Kind::Schema => schema(object, existing, &mut plan)?,
-            Kind::Server => server(object, existing, &mut plan)?,
+            Kind::Server => foreign_server(object, existing, &mut plan)?,
             Kind::UserMapping => mapping(object, existing, password, &mut plan),
-            Kind::ForeignTable => {
-                let found = relation(object, existing)?;
-                let detail = found.map(|found| table_differences(object, found));
-                match detail {
-                    None => plan.create(object),
-                    Some(detail) if detail.is_empty() => {}
-                    Some(detail) => {
-                        replaced.push(&object.name);
-                        drop_tables.push(format!("DROP FOREIGN TABLE {};\n", object.name));
-                        plan.make(object, Change::Replace, detail);
-                    }
+            Kind::Parent | Kind::ForeignTable | Kind::View | Kind::MaterialisedView => {
+                let Some(found) = relation(object, existing)? else {
+                    plan.create(object, existing);
+                    continue;
+                };
+                let detail = match object.kind {
+                    Kind::Parent => parent_differences(object, found),
+                    Kind::ForeignTable => table_differences(object, found, &replaced),
+                    _ => view_differences(object, found, &replaced),
+                };
+                if detail.is_empty() {
+                    continue;
                 }
-            }
-            Kind::View => {
-                let detail = relation(object, existing)?
-                    .map(|found| view_differences(object, found, &replaced));
-                match detail {
-                    None => plan.create(object),
-                    Some(detail) if detail.is_empty() => {}
-                    Some(detail) => {
-                        drop_views.push(format!("DROP VIEW {};\n", object.name));
-                        plan.make(object, Change::Replace, detail);
-                    }
+                replaced.push(&object.name);
+                let drop = found.drop_statement();
+                if object.kind.is_seen() {
+                    drop_views.push(drop);
+                } else {
+                    drop_tables.push(drop);
                 }
+                plan.make(object, Change::Replace, detail, existing);
             }
-            Kind::Role | Kind::Extension => plan.create(object),
         }
     }
-    let wanted = |kind: Kind, name: &str| objects.iter().any(|o| o.kind == kind && o.name == name);
-    let (views, tables, rest) = removals(existing, wanted, &mut plan.differences);
-    plan.drops.extend(drop_views);
-    plan.drops.extend(views);
-    plan.drops.extend(drop_tables);
-    plan.drops.extend(tables);
-    plan.drops.extend(rest);
+    let wanted = |relation: &str| objects.iter().any(|o| o.name == relation);
+    let gone = removals(
+        existing,
+        wanted,
+        |kind, name| objects.iter().any(|o| o.kind == kind && o.name == name),
+        &mut plan.differences,
+    );
+    // What was made last may read what was made before it.
+    plan.drops.extend(gone.views);
+    plan.drops.extend(drop_views.into_iter().rev());
+    plan.drops.extend(drop_tables.into_iter().rev());
+    plan.drops.extend(gone.tables);
+    plan.drops.extend(gone.rest);
     Ok(plan)
 }
 
-/// The statements that remove what is ours and not wanted: views, foreign tables, then the rest.
+/// Statements that remove what is ours and not wanted, in this order.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    pub(super) views: Vec<String>,
+    pub(super) tables: Vec<String>,
+    pub(super) rest: Vec<String>,
+}
+
+/// What is ours and not wanted goes.
 pub(super) fn removals(
     existing: &Existing,
+    wanted_relation: impl Fn(&str) -> bool,
     wanted: impl Fn(Kind, &str) -> bool,
     differences: &mut Vec<Difference>,
-) -> (Vec<String>, Vec<String>, Vec<String>) {
-    let (mut views, mut tables, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+) -> Removals {
+    let mut gone = Removals::default();
     let mut remove = |kind: Kind, name: &str| {
         differences.push(Difference {
-            object: format!("{} {name}", label(kind)),
+            object: format!("{} {name}", kind.label()),
             change: Change::Remove,
             detail: Vec::new(),
         });
     };
-    for relation in existing.relations.iter().filter(|r| r.comment.is_some()) {
-        let (kind, list) = match relation.kind {
-            RelationKind::View(_) => (Kind::View, &mut views),
-            RelationKind::Foreign { .. } => (Kind::ForeignTable, &mut tables),
-            RelationKind::Other => continue,
+    let ours = existing.relations.iter().filter(|r| r.comment.is_some());
+    for relation in ours.rev() {
+        let Some(kind) = relation.kind.kind() else {
+            continue;
         };
-        if !wanted(kind, &relation.name) {
-            list.push(format!(
-                "DROP {} {};\n",
-                label(kind).to_uppercase(),
-                relation.name
-            ));
-            remove(kind, &relation.name);
+        if wanted_relation(&relation.name) {
+            continue;
         }
+        let list = if kind.is_seen() {
+            &mut gone.views
+        } else {
+            &mut gone.tables
+        };
+        list.push(relation.drop_statement());
+        remove(kind, &relation.name);
+    }
+    for function in &existing.functions {
+        gone.rest.push(format!("DROP FUNCTION {function};\n"));
+        remove(Kind::Function, function);
     }
     for server in existing.servers.iter().filter(|server| server.ours) {
         let name = ident(&server.name).to_string();
@@ -166,61 +182,51 @@ pub(super) fn removals(
             continue;
         }
         if server.mapping.is_some() {
-            rest.push(format!(
+            gone.rest.push(format!(
                 "DROP USER MAPPING FOR {} SERVER {name};\n",
                 ident(&server.owner)
             ));
             remove(Kind::UserMapping, &name);
         }
-        rest.push(format!("DROP SERVER {name};\n"));
+        gone.rest.push(format!("DROP SERVER {name};\n"));
         remove(Kind::Server, &name);
     }
     for schema in existing.schemas.iter().filter(|schema| schema.ours) {
         let name = ident(&schema.name).to_string();
         if !wanted(Kind::Schema, &name) && schema.name != name::FOREIGN {
-            rest.push(format!("DROP SCHEMA {name};\n"));
+            gone.rest.push(format!("DROP SCHEMA {name};\n"));
             remove(Kind::Schema, &name);
         }
     }
-    (views, tables, rest)
+    gone
 }
 
 impl Plan {
-    fn create(&mut self, object: &Object) {
-        self.make(object, Change::Create, Vec::new());
+    fn create(&mut self, object: &Object, existing: &Existing) {
+        self.make(object, Change::Create, Vec::new(), existing);
     }
 
-    fn make(&mut self, object: &Object, change: Change, detail: Vec<String>) {
-        self.makes.push(if object.kind == Kind::View {
-            Statement::View {
-                sql: object.sql.clone(),
-                object: object.clone(),
-            }
+    fn make(&mut self, object: &Object, change: Change, detail: Vec<String>, existing: &Existing) {
+        self.makes.push(if object.kind.is_seen() {
+            Statement::View(object.clone())
         } else {
-            Statement::Sql(object.sql.clone() + &render::comment(object, &object.comment))
+            let mut sql = object.sql.clone();
+            if let Detail::Options { since_15, .. } = &object.detail
+                && existing.knows_parallel_commit()
+            {
+                sql += &server::add(&object.name, since_15);
+            }
+            Statement::Sql(sql + &object::comment(object, &object.comment))
         });
         self.differ(object, change, detail);
     }
 
     fn differ(&mut self, object: &Object, change: Change, detail: Vec<String>) {
         self.differences.push(Difference {
-            object: format!("{} {}", label(object.kind), object.name),
+            object: format!("{} {}", object.kind.label(), object.name),
             change,
             detail,
         });
-    }
-}
-
-/// What a kind is called in SQL and to people.
-pub(super) fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Role => "role",
-        Kind::Schema => "schema",
-        Kind::Extension => "extension",
-        Kind::Server => "server",
-        Kind::UserMapping => "user mapping",
-        Kind::ForeignTable => "foreign table",
-        Kind::View => "view",
     }
 }
 
@@ -259,7 +265,7 @@ fn not_ours(object: &Object) -> Error {
     Error::refused(format!(
         "the {} {} exists and was not made for this cluster: choose another database or schema for \
          the reports, or rename it",
-        label(object.kind),
+        object.kind.label(),
         object.name
     ))
 }
@@ -270,7 +276,7 @@ fn schema(object: &Object, existing: &Existing, plan: &mut Plan) -> Result<()> {
         .iter()
         .find(|schema| ident(&schema.name).to_string() == object.name);
     match found {
-        None => plan.create(object),
+        None => plan.create(object, existing),
         Some(found) if !found.ours => return Err(not_ours(object)),
         Some(found) if !found.readable && found.name != name::FOREIGN => {
             // The statements after CREATE SCHEMA.
@@ -287,46 +293,30 @@ fn schema(object: &Object, existing: &Existing, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-fn server(object: &Object, existing: &Existing, plan: &mut Plan) -> Result<()> {
-    let Detail::Options(wanted) = &object.detail else {
+fn foreign_server(object: &Object, existing: &Existing, plan: &mut Plan) -> Result<()> {
+    let Detail::Options { options, since_15 } = &object.detail else {
         return Ok(());
     };
     let Some(found) = find_server(object, existing) else {
-        plan.create(object);
+        plan.create(object, existing);
         return Ok(());
     };
     if !found.ours {
         return Err(not_ours(object));
     }
-    let get = |list: &[(String, String)], name: &str| {
-        list.iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.clone())
+    let newer = if existing.knows_parallel_commit() {
+        since_15.as_slice()
+    } else {
+        &[]
     };
-    let mut alterations = Vec::new();
-    let mut detail = Vec::new();
-    for (option, value) in wanted {
-        let old = get(&found.options, option);
-        if old.as_ref() == Some(value) {
-            continue;
-        }
-        let verb = if old.is_some() { "SET" } else { "ADD" };
-        alterations.push(format!("{verb} {} {}", ident(option), literal(value)));
-        let old = old.map_or("missing".to_owned(), |old| literal(&old).to_string());
-        detail.push(format!("{option}: {old} / {}", literal(value)));
-    }
-    for (option, value) in &found.options {
-        if get(wanted, option).is_none() {
-            alterations.push(format!("DROP {}", ident(option)));
-            detail.push(format!("{option}: {} / missing", literal(value)));
-        }
-    }
+    let wanted = [options.as_slice(), newer].concat();
+    let (alterations, detail) = options_differences(&found.options, &wanted);
     if !alterations.is_empty() {
         plan.makes.push(Statement::Sql(format!(
             "ALTER SERVER {} OPTIONS ({});\n{}",
             object.name,
             alterations.join(", "),
-            render::comment(object, &object.comment)
+            object::comment(object, &object.comment)
         )));
         plan.differ(object, Change::Alter, detail);
     }
@@ -389,61 +379,4 @@ fn relation<'a>(object: &Object, existing: &'a Existing) -> Result<Option<&'a Re
         Some(found) if found.comment.is_none() => Err(not_ours(object)),
         found => Ok(found),
     }
-}
-
-fn table_differences(object: &Object, found: &Relation) -> Vec<String> {
-    let (
-        Detail::Foreign {
-            server,
-            options,
-            columns,
-        },
-        RelationKind::Foreign {
-            server: found_server,
-            options: found_options,
-            columns: found_columns,
-        },
-    ) = (&object.detail, &found.kind)
-    else {
-        return vec!["not a foreign table".to_owned()];
-    };
-    let mut lines = agree::between(found_columns, columns);
-    let order = |list: &[Column]| -> Vec<String> {
-        list.iter().map(|column| column.name.clone()).collect()
-    };
-    if lines.is_empty() && order(found_columns) != order(columns) {
-        lines.push("the order of the columns".to_owned());
-    }
-    if server != found_server || options != found_options {
-        lines.push("the server, or the table that it stands for".to_owned());
-    }
-    lines
-}
-
-fn view_differences(object: &Object, found: &Relation, replaced: &[&str]) -> Vec<String> {
-    let (Detail::Reads(reads), RelationKind::View(seen)) = (&object.detail, &found.kind) else {
-        return vec!["not a view".to_owned()];
-    };
-    let mut lines: Vec<String> = reads
-        .iter()
-        .filter(|name| replaced.contains(&name.as_str()))
-        .map(|name| format!("reads {name}, which is replaced"))
-        .collect();
-    let comment = found.comment.as_deref().unwrap_or_default();
-    if !comment.starts_with(&object.comment) {
-        lines.push("the shards or the columns that it shows".to_owned());
-    } else if let Some((_, noted)) = comment.split_once(" seen ")
-        && noted.trim_end_matches(';') != seen
-    {
-        lines.push("altered by somebody".to_owned());
-    }
-    if !found.readable {
-        lines.push("SELECT of the reader: missing".to_owned());
-    }
-    lines
-}
-
-/// The comment of a view, with what the server made of it.
-pub(super) fn view_comment(object: &Object, seen: &str) -> String {
-    render::comment(object, &format!("{} seen {seen};", object.comment))
 }

@@ -22,6 +22,14 @@ pub(super) fn foreign_table(shard: ShardId, table: &TableName, tables: &[&TableN
     })
 }
 
+/// The parent of a table's foreign partitions.
+pub(super) fn parent(table: &TableName, tables: &[&TableName]) -> String {
+    bounded(format!("all_{}", view(table, tables)), |digest| {
+        digest.update(b"all");
+        identity(digest, table);
+    })
+}
+
 /// A table's view: the table's own name, with its schema before it if another table has that name
 /// too.
 pub(super) fn view(table: &TableName, tables: &[&TableName]) -> String {
@@ -35,6 +43,14 @@ pub(super) fn view(table: &TableName, tables: &[&TableName]) -> String {
     }
     bounded(format!("{}_{}", table.schema, table.name), |digest| {
         identity(digest, table);
+    })
+}
+
+/// A name with something after it.
+pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
+    bounded(format!("{name}{suffix}"), |digest| {
+        digest.update(name.as_bytes());
+        digest.update(suffix.as_bytes());
     })
 }
 

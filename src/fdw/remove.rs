@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 use crate::direct::{Session, get};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::ident;
 
-use super::change::{self, Change, Difference, label};
+use super::change::{self, Change, Difference, Removals};
 use super::existing::Existing;
-use super::render::Kind;
+use super::object::Kind;
 use super::{Reporting, apply, marker, name};
 
 /// Removes everything that was made on a reporting server for this cluster, in one transaction, and
@@ -40,11 +40,83 @@ pub async fn removal(config: &Config, reporting: &Reporting) -> Result<Vec<Diffe
     Ok(differences)
 }
 
+/// Removes one report, by its schema and its plain name.
+///
+/// # Errors
+///
+/// `Config` if there is no such report; `Refused`, and nothing is removed, if something that somebody
+/// made depends on it.
+pub async fn remove_report(
+    config: &Config,
+    reporting: &Reporting,
+    schema: &str,
+    report: &str,
+) -> Result<Vec<Difference>> {
+    let session = reporting.connect(config).await?;
+    let difference = drop_report(&session, config, schema, report).await?;
+    session.commit().await?;
+    Ok(vec![difference])
+}
+
+/// What [`remove_report`] would do, done and taken back.
+///
+/// # Errors
+///
+/// As for [`remove_report`].
+pub async fn report_removal(
+    config: &Config,
+    reporting: &Reporting,
+    schema: &str,
+    report: &str,
+) -> Result<Vec<Difference>> {
+    let session = reporting.connect(config).await?;
+    let difference = drop_report(&session, config, schema, report).await?;
+    session.batch("ROLLBACK").await?;
+    Ok(vec![difference])
+}
+
+async fn drop_report(
+    session: &Session,
+    config: &Config,
+    schema: &str,
+    report: &str,
+) -> Result<Difference> {
+    apply::begin(session).await?;
+    let existing = Existing::read(session, config.cluster, "", schema).await?;
+    let name = format!("{}.{}", ident(schema), ident(report));
+    let known = existing.reports(schema).any(|(known, _)| known == name);
+    let found = existing
+        .relations
+        .iter()
+        .find(|relation| known && relation.name == name);
+    let (Some(found), Some(kind)) = (found, found.and_then(|found| found.kind.kind())) else {
+        let names: Vec<&str> = existing.reports(schema).map(|(name, _)| name).collect();
+        return Err(Error::config(format!(
+            "there is no report {name}; there are: {}",
+            names.join(", ")
+        )));
+    };
+    session
+        .batch(&found.drop_statement())
+        .await
+        .map_err(apply::explain)?;
+    Ok(Difference {
+        object: format!("{} {name}", kind.label()),
+        change: Change::Remove,
+        detail: Vec::new(),
+    })
+}
+
 async fn within_transaction(session: &Session, config: &Config) -> Result<Vec<Difference>> {
     apply::begin(session).await?;
     let existing = Existing::read(session, config.cluster, "", name::FOREIGN).await?;
     let mut differences = Vec::new();
-    let (views, tables, rest) = change::removals(&existing, |_, _| false, &mut differences);
+    existing.refuse_strangers()?;
+    let Removals {
+        views,
+        tables,
+        rest,
+    } = change::removals(&existing, |_| false, |_, _| false, &mut differences);
     for sql in views.iter().chain(&tables).chain(&rest) {
         session.batch(sql).await.map_err(apply::explain)?;
     }
@@ -104,7 +176,7 @@ async fn run(
 ) -> Result<()> {
     session.batch(sql).await.map_err(apply::explain)?;
     differences.push(Difference {
-        object: format!("{} {name}", label(kind)),
+        object: format!("{} {name}", kind.label()),
         change: Change::Remove,
         detail: Vec::new(),
     });

@@ -74,7 +74,7 @@ pub(super) async fn keep_out_of_logs(session: &Session) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "the reporting server records what statements hold ({loud}), and this role may not switch \
+        "the server records what statements hold ({loud}), and this role may not switch \
          that off, so the password would be in the record: apply as a superuser, or have \
          log_parameter_max_length = 0, log_error_verbosity = terse, pg_stat_statements.track = top and \
          pgaudit.log = none set for this role. Nothing was changed"
@@ -102,6 +102,17 @@ pub(super) async fn create_mapping(session: &Session, server: &str, user: &str) 
          SQLERRM;\nEND",
         literal(server),
         literal(user)
+    );
+    session.batch(&format!("DO {}", literal(&body))).await
+}
+
+/// Runs a statement that ends with the password that was handed over.
+pub(super) async fn with_password(session: &Session, statement: &str) -> Result<()> {
+    let body = format!(
+        "BEGIN\n    EXECUTE format('%s PASSWORD %L', {}, current_setting('pgshard.fdw_password'));\n\
+         EXCEPTION WHEN OTHERS THEN\n    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'no \
+         password set: ' || SQLERRM;\nEND",
+        literal(statement)
     );
     session.batch(&format!("DO {}", literal(&body))).await
 }
