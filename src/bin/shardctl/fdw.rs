@@ -1,41 +1,59 @@
 //! `shardctl fdw`.
+//!
+//! [`server`] and [`shards`] are the arguments that most of its commands share.
 
-use std::path::PathBuf;
+mod advise;
+mod reports;
+mod role;
+mod server;
+mod shards;
 
 use clap::{Args, Subcommand};
-use pgshard::Config;
-use pgshard::config::{TlsConfig, TlsMode};
-use pgshard::fdw::{self as library, Difference, FdwOptions, Reporting, Source};
+use pgshard::fdw::{self as library, Difference};
 use serde_json::json;
 
 use crate::confirm;
 use crate::context::Context;
-use crate::credentials::Login;
 use crate::exit::Exit;
 use crate::render::{self, Output, Report};
+
+pub(crate) use server::Server;
+
+use shards::Shards;
 
 /// Show all shards as one on a reporting server, through postgres_fdw.
 ///
 /// Reads the columns of the configured tables from the shards and makes, on any PostgreSQL server that
 /// can reach them, a foreign server and foreign tables a shard, and a view for each table: of a sharded
-/// table with a column `shard`, by which a query leaves shards out.
+/// table with a column `shard`. By it, or with --layout partitions by the key, a query leaves shards out.
 #[derive(Args)]
 #[command(after_help = "\
 Passwords: of the role on the shards from PGSHARD_FDW_PASSWORD or --remote-password-file, else the
 configuration's if the role is the configuration's; of the role on the reporting server from
-PGSHARD_REPORTING_PASSWORD or --reporting-password-file. None is ever in the SQL.
+PGSHARD_REPORTING_PASSWORD or --reporting-password-file; of the DDL role from PGSHARD_DDL_PASSWORD or
+--ddl-password-file. None is ever in the SQL.
 
-Examples:
-  shardctl fdw sql --remote-user reports | less
-  shardctl fdw diff  --remote-user reports --reporting-host rep1 --database reports --user postgres
-  shardctl fdw apply --remote-user reports --reporting-host rep1 --database reports --user postgres
-  shardctl fdw apply … --dry-run       show what would be done, change nothing
-  shardctl fdw apply … --yes           do it without asking
-  shardctl fdw drop  --reporting-host rep1 --database reports --user postgres
+Examples, where SERVER is --reporting-host rep1 --database reports --user postgres:
+  shardctl fdw role  --remote-user reports --ddl-user bank_owner
+  shardctl fdw sql   --remote-user reports | less
+  shardctl fdw sql   --remote-user reports --guide-names | psql reports
+  shardctl fdw diff  --remote-user reports SERVER
+  shardctl fdw apply --remote-user reports SERVER
+  shardctl fdw apply … --layout partitions     pruned by key
+  shardctl fdw apply … --dry-run               show what would be done, change nothing
+  shardctl fdw apply … --yes                   do it without asking
+  shardctl fdw advise --remote-user reports SERVER
+  shardctl fdw materialise --remote-user reports SERVER per_day --unique day \\
+      'SELECT created_at::date AS day, count(*) AS n FROM transactions GROUP BY 1'
+  shardctl fdw refresh-materialised SERVER per_day
+  shardctl fdw refresh SERVER                  point the servers at the nodes as they are now
+  shardctl fdw drop SERVER
   psql -c \"SELECT shard, count(*) FROM reporting.customers GROUP BY shard\"
 
-Columns of diff, apply and drop: object, change (create, alter, replace, remove, keep), detail (found
-/ wanted); of apply and drop: status (planned, done). diff: exit code 1 if there are differences.")]
+Columns of diff, apply, drop, materialise and the two of refresh: object, change (create, alter, replace,
+remove, keep), detail (found / wanted); where something is done: status (planned, done). diff: exit code
+1 if there are differences. role: shard, node, statement, status. advise: shape, options, ms, async,
+pushed (whether the shards got the aggregate, the order or the limit), suggested.")]
 pub(crate) struct Fdw {
     #[command(subcommand)]
     action: Action,
@@ -47,6 +65,11 @@ enum Action {
     Sql {
         #[command(flatten)]
         shards: Shards,
+
+        /// Under the names of the operators' guide: shard_customer_id, shard0, customers_shard0,
+        /// customers_all, in psql's own schema.
+        #[arg(long)]
+        guide_names: bool,
     },
     /// Show what differs on a reporting server. Changes nothing.
     Diff {
@@ -63,13 +86,35 @@ enum Action {
         server: Server,
         #[command(flatten)]
         consent: Consent,
+        /// Gather statistics of the foreign tables afterwards, by reading them.
+        #[arg(long)]
+        analyze: bool,
     },
-    /// Remove exactly what apply made. Does not ask the shards.
+    /// Remove exactly what apply made, or one report. Does not ask the shards.
     Drop {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         consent: Consent,
+        /// Only this report, made by materialise.
+        #[arg(long, value_name = "NAME")]
+        report: Option<String>,
+        /// The schema of the views.
+        #[arg(long, default_value = "reporting", value_name = "NAME")]
+        schema: String,
+    },
+    /// Make the role on the shards that reports read as: SELECT on the configured tables, nothing else.
+    Role(role::Role),
+    /// Measure shapes of reports under several options on a live reporting server. Changes nothing.
+    Advise(advise::Advise),
+    /// Make a materialised report: a view that keeps its answer until it is refreshed.
+    Materialise(reports::Materialise),
+    /// Fill materialised reports again, without blocking readers where there is a unique index.
+    RefreshMaterialised(reports::Refresh),
+    /// Point the foreign servers at the shards' nodes as they are now, after a failover.
+    Refresh {
+        #[command(flatten)]
+        server: Server,
     },
 }
 
@@ -84,92 +129,24 @@ struct Consent {
     yes: bool,
 }
 
-#[derive(Args)]
-struct Shards {
-    /// The role on the shards that reports read as; one that may only read. [default: the
-    /// configuration's user]
-    #[arg(long, value_name = "ROLE")]
-    remote_user: Option<String>,
-
-    /// A file with that role's password on one line, readable by you only.
-    #[arg(long, value_name = "FILE")]
-    remote_password_file: Option<PathBuf>,
-
-    /// Which nodes reports read: replicas (behind by their lag) or primaries.
-    #[arg(long, value_enum, default_value_t = From::Replicas, value_name = "NODES")]
-    source: From,
-
-    /// The schema of the views on the reporting server.
-    #[arg(long, default_value = "reporting", value_name = "NAME")]
-    schema: String,
-
-    /// The role on the reporting server that may read the views; created without login if missing.
-    #[arg(long, default_value = "pgshard_reader", value_name = "ROLE")]
-    reader: String,
-
-    /// Rows fetched at a time: more helps reports that read much and harms those that stop early.
-    #[arg(long, default_value_t = 1000, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
-    fetch_size: u32,
-
-    /// With TLS: the file on the reporting server with the authorities of the shards' certificates.
-    #[arg(long, value_name = "FILE")]
-    root_certificate: Option<String>,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum From {
-    Replicas,
-    Primaries,
-}
-
-#[derive(Args)]
-struct Server {
-    /// The reporting server: a host name, an address or a socket's directory.
-    #[arg(long, value_name = "HOST")]
-    reporting_host: String,
-
-    /// Its port.
-    #[arg(long, default_value_t = 5432, value_name = "PORT")]
-    port: u16,
-
-    /// Its database.
-    #[arg(long, value_name = "NAME")]
-    database: String,
-
-    /// The role that is to own everything there.
-    #[arg(long, value_name = "ROLE")]
-    user: String,
-
-    /// A file with that role's password on one line, readable by you only.
-    #[arg(long, value_name = "FILE")]
-    reporting_password_file: Option<PathBuf>,
-
-    /// How to connect there. [default: verify-full, but plaintext to loopback and sockets]
-    #[arg(long, value_enum, value_name = "MODE")]
-    reporting_tls: Option<Tls>,
-
-    /// The authorities that sign its certificate, as PEM. [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    reporting_ca_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Tls {
-    VerifyFull,
-    Plaintext,
-}
-
 impl Fdw {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let config = context.load()?;
         match self.action {
-            Action::Sql { shards } => {
-                let fdw = shards.plan(&config).await?;
-                render::write(fdw.sql().as_bytes())?;
+            Action::Sql {
+                shards,
+                guide_names,
+            } => {
+                let fdw = shards.plan(&context.load()?).await?;
+                let sql = if guide_names {
+                    fdw.guide_sql()?
+                } else {
+                    fdw.sql()
+                };
+                render::write(sql.as_bytes())?;
                 Ok(Exit::Fine)
             }
             Action::Diff { shards, server } => {
-                let fdw = shards.plan(&config).await?;
+                let fdw = shards.plan(&context.load()?).await?;
                 let (login, reporting) = server.reporting()?;
                 let differences = fdw.diff(&reporting).await;
                 let differences = differences.map_err(|error| login.explain(error))?;
@@ -184,44 +161,112 @@ impl Fdw {
                 shards,
                 server,
                 consent,
+                analyze,
             } => {
-                let fdw = shards.plan(&config).await?;
-                let (login, reporting) = server.reporting()?;
-                let explain = |error| login.explain(error);
-                let planned = fdw.diff(&reporting).await.map_err(explain)?;
-                if planned.is_empty() {
-                    context.note("nothing to do: everything is as it should be");
+                let fdw = shards.plan(&context.load()?).await?;
+                let exit = apply(context, &fdw, &server, &consent).await?;
+                if analyze && matches!(exit, Exit::Fine) && !consent.dry_run {
+                    let (login, reporting) = server.reporting()?;
+                    let done = fdw.analyze(&reporting).await;
+                    let tables = done.map_err(|error| login.explain(error))?;
+                    context.note(&format!("statistics of {tables} tables gathered"));
                 }
-                let question = format!("Do this in {}?", server.place());
-                if let Some(exit) = consent.ends(context, &planned, &question)? {
-                    return Ok(exit);
-                }
-                let done = fdw.apply_planned(&reporting, &planned).await;
-                context.print(&table(&done.map_err(explain)?, Some("done")))?;
-                Ok(Exit::Fine)
+                Ok(exit)
             }
-            Action::Drop { server, consent } => {
+            Action::Drop {
+                server,
+                consent,
+                report,
+                schema,
+            } => {
+                take_away(
+                    context,
+                    &server,
+                    &consent,
+                    report.map(|name| (schema, name)),
+                )
+                .await
+            }
+            Action::Role(role) => role.run(context).await,
+            Action::Advise(advise) => advise.run(context).await,
+            Action::Materialise(materialise) => materialise.run(context).await,
+            Action::RefreshMaterialised(refresh) => refresh.run(context).await,
+            Action::Refresh { server } => {
+                let config = context.load()?;
                 let (login, reporting) = server.reporting()?;
-                let explain = |error| login.explain(error);
-                let planned = library::removal(&config, &reporting).await;
-                let planned = planned.map_err(explain)?;
-                if planned.is_empty() {
-                    context.note("nothing to do: nothing was made there");
+                let seen = shards::observed(&config).await?;
+                let done = library::refresh(&config, &reporting, &seen).await;
+                let done = done.map_err(|error| login.explain(error))?;
+                if done.is_empty() {
+                    context.note("nothing to do: the servers name the right nodes");
                 }
-                let question = format!(
-                    "Remove the reports over {} from {}?",
-                    config.cluster,
-                    server.place()
-                );
-                if let Some(exit) = consent.ends(context, &planned, &question)? {
-                    return Ok(exit);
-                }
-                let done = library::remove(&config, &reporting).await;
-                context.print(&table(&done.map_err(explain)?, Some("done")))?;
-                Ok(Exit::Fine)
+                context.print(&table(&done, Some("done")))?;
+                let kept = done.iter().any(|difference| !difference.is_change());
+                Ok(if kept { Exit::Problem } else { Exit::Fine })
             }
         }
     }
+}
+
+/// Shows what would be done, asks, and does it.
+async fn apply(
+    context: &Context,
+    fdw: &library::Fdw,
+    server: &Server,
+    consent: &Consent,
+) -> anyhow::Result<Exit> {
+    let (login, reporting) = server.reporting()?;
+    let explain = |error| login.explain(error);
+    let planned = fdw.diff(&reporting).await.map_err(explain)?;
+    if planned.is_empty() {
+        context.note("nothing to do: everything is as it should be");
+    }
+    let question = format!("Do this in {}?", server.place());
+    if let Some(exit) = consent.ends(context, &planned, &question)? {
+        return Ok(exit);
+    }
+    let done = fdw.apply_planned(&reporting, &planned).await;
+    context.print(&table(&done.map_err(explain)?, Some("done")))?;
+    Ok(Exit::Fine)
+}
+
+/// Removes everything, or a report by its schema and name.
+async fn take_away(
+    context: &Context,
+    server: &Server,
+    consent: &Consent,
+    report: Option<(String, String)>,
+) -> anyhow::Result<Exit> {
+    let config = context.load()?;
+    let (login, reporting) = server.reporting()?;
+    let explain = |error| login.explain(error);
+    if let Some((schema, name)) = report {
+        let planned = library::report_removal(&config, &reporting, &schema, &name).await;
+        let planned = planned.map_err(explain)?;
+        let question = format!("Remove this report from {}?", server.place());
+        if let Some(exit) = consent.ends(context, &planned, &question)? {
+            return Ok(exit);
+        }
+        let done = library::remove_report(&config, &reporting, &schema, &name).await;
+        context.print(&table(&done.map_err(explain)?, Some("done")))?;
+        return Ok(Exit::Fine);
+    }
+    let planned = library::removal(&config, &reporting).await;
+    let planned = planned.map_err(explain)?;
+    if planned.is_empty() {
+        context.note("nothing to do: nothing was made there");
+    }
+    let question = format!(
+        "Remove the reports over {} from {}?",
+        config.cluster,
+        server.place()
+    );
+    if let Some(exit) = consent.ends(context, &planned, &question)? {
+        return Ok(exit);
+    }
+    let done = library::remove(&config, &reporting).await;
+    context.print(&table(&done.map_err(explain)?, Some("done")))?;
+    Ok(Exit::Fine)
 }
 
 impl Consent {
@@ -244,70 +289,6 @@ impl Consent {
         let shown = String::from_utf8_lossy(&shown);
         let agreed = confirm::agreed(context, &plan, &shown, question)?;
         Ok((!agreed).then_some(Exit::Refused))
-    }
-}
-
-impl Shards {
-    /// Asks the shards.
-    async fn plan(self, config: &Config) -> anyhow::Result<library::Fdw> {
-        let own = self
-            .remote_user
-            .as_ref()
-            .is_none_or(|user| *user == config.user);
-        let user = self.remote_user.unwrap_or_else(|| config.user.clone());
-        let mut login = Login::new(
-            user,
-            "--remote-password-file",
-            self.remote_password_file.as_deref(),
-            "PGSHARD_FDW_PASSWORD",
-        )?;
-        if own {
-            login = login.or_configured(config).await?;
-        }
-        let mut options = FdwOptions::new(login.role().clone());
-        options.source = match self.source {
-            From::Replicas => Source::Replicas,
-            From::Primaries => Source::Primaries,
-        };
-        options.schema = self.schema;
-        options.reader = self.reader;
-        options.fetch_size = self.fetch_size;
-        options.root_certificate = self.root_certificate;
-        let planned = library::Fdw::plan(config, options).await;
-        planned.map_err(|error| login.explain(error))
-    }
-}
-
-impl Server {
-    fn reporting(&self) -> anyhow::Result<(Login, Reporting)> {
-        let login = Login::new(
-            self.user.clone(),
-            "--reporting-password-file",
-            self.reporting_password_file.as_deref(),
-            "PGSHARD_REPORTING_PASSWORD",
-        )?;
-        let reporting = Reporting {
-            host: self.reporting_host.clone(),
-            port: self.port,
-            database: self.database.clone(),
-            role: login.role().clone(),
-            tls: TlsConfig {
-                mode: self.reporting_tls.map(|mode| match mode {
-                    Tls::VerifyFull => TlsMode::VerifyFull,
-                    Tls::Plaintext => TlsMode::Plaintext,
-                }),
-                ca_file: self.reporting_ca_file.clone(),
-                ..TlsConfig::default()
-            },
-        };
-        Ok((login, reporting))
-    }
-
-    fn place(&self) -> String {
-        format!(
-            "database {} on {}:{}",
-            self.database, self.reporting_host, self.port
-        )
     }
 }
 

@@ -15,11 +15,19 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Usage};
+use crate::fdw::Server;
 use crate::render::{self, Output};
+
+mod reports;
+
+use reports::Reports;
+
+/// How often to look whether the foreign servers are right.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Show what happens to the shards as it happens: failovers, fences, lost and returned nodes.
 ///
-/// It looks as a service does, with the same credentials, and changes nothing; a new primary is shown as
+/// It looks as a service does, with the same credentials, and changes nothing on the shards; a new primary is shown as
 /// adopted once a service has adopted it. First comes the present state, then a line an event.
 #[derive(Args)]
 #[command(after_help = "\
@@ -27,13 +35,15 @@ Columns: time (UTC), shard, event, text. With --output json one object a line: a
 (whether it is good news), text; csv is not available. The events: state (at the start, and after events
 were missed), primary-suspected, primary-lost, primary-adopted, primary-returned, node-down, node-up,
 promoted, superseded, forked, foreign, contested, writes-lost, log-went-back, fenced, unfenced, mode-changed,
-node-fenced, node-unfenced, node-joined, node-left, decided, operator-refused, missed.
+node-fenced, node-unfenced, node-joined, node-left, decided, operator-refused, missed; with --refresh-fdw
+also reports-repointed, reports-kept, reports-failed.
 
 It ends on Ctrl-C, or when --for is over, with exit code 0; with 3 if no server answered at all.
 
 Examples:
   shardctl watch
-  shardctl --output json watch --for 10m")]
+  shardctl --output json watch --for 10m
+  shardctl watch --refresh-fdw --reporting-host rep1 --database reports --user postgres")]
 pub(crate) struct Watch {
     /// How long to watch, such as 30s or 10m; without it, until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
@@ -42,6 +52,14 @@ pub(crate) struct Watch {
     /// How long to wait for a complete picture at the start.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     wait: Duration,
+
+    /// Point the foreign servers of a reporting server at the nodes as they are, now and whenever that
+    /// changes, as `fdw refresh` does.
+    #[arg(long, requires = "reporting_host")]
+    refresh_fdw: bool,
+
+    #[command(flatten)]
+    reports: Option<Server>,
 }
 
 impl Watch {
@@ -57,7 +75,9 @@ impl Watch {
             for waited in join_all(waits).await {
                 waited?;
             }
-            follow(context, &cluster).await
+            let reports = self.reports.as_ref().filter(|_| self.refresh_fdw);
+            let reports = reports.map(Reports::new).transpose()?;
+            follow(context, &cluster, reports).await
         };
         let over = async {
             match end {
@@ -86,11 +106,28 @@ impl Watch {
 }
 
 /// Prints the present state, and then what happens.
-async fn follow(context: &Context, cluster: &Cluster) -> anyhow::Result<()> {
+async fn follow(
+    context: &Context,
+    cluster: &Cluster,
+    mut reports: Option<Reports>,
+) -> anyhow::Result<()> {
     let mut events = cluster.events();
     states(context, cluster)?;
     loop {
-        match events.recv().await {
+        if let Some(reports) = &mut reports {
+            for told in reports.follow(cluster).await {
+                line(context, &told)?;
+            }
+        }
+        let event = match &reports {
+            // An event may come before what it tells of is to be seen.
+            Some(_) => match tokio::time::timeout(LOOK, events.recv()).await {
+                Ok(event) => event,
+                Err(_) => continue,
+            },
+            None => events.recv().await,
+        };
+        match event {
             Ok(event) => line(context, &Line::of(&event))?,
             Err(RecvError::Lagged(missed)) => {
                 line(
@@ -110,7 +147,8 @@ async fn follow(context: &Context, cluster: &Cluster) -> anyhow::Result<()> {
     }
 }
 
-fn is_settled(view: &View) -> bool {
+/// Whether a shard is known well enough to be shown.
+pub(crate) fn is_settled(view: &View) -> bool {
     matches!(
         view.state,
         ShardState::Steady { .. } | ShardState::Fenced { .. } | ShardState::Contested { .. }

@@ -1,0 +1,71 @@
+//! `shardctl fdw materialise` and `refresh-materialised`.
+
+use clap::Args;
+use pgshard::fdw::{self as library, Report};
+
+use super::server::Server;
+use super::shards::Shards;
+use super::{Consent, apply, table};
+use crate::context::Context;
+use crate::exit::Exit;
+
+#[derive(Args)]
+pub(super) struct Materialise {
+    /// The report's name, in the schema of the views.
+    name: String,
+
+    /// A SELECT over the views, which need no schema in it.
+    #[arg(value_name = "SELECT")]
+    select: String,
+
+    /// Columns that together are unique: with them, a refresh does not block readers. Commas between
+    /// them.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    unique: Vec<String>,
+
+    #[command(flatten)]
+    shards: Shards,
+
+    #[command(flatten)]
+    server: Server,
+
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Materialise {
+    /// The whole reporting server is made as it should be, the report with it.
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let fdw = self.shards.plan(&context.load()?).await?;
+        let fdw = fdw.with_report(Report::Materialised {
+            name: self.name,
+            select: self.select,
+            unique: self.unique,
+        });
+        apply(context, &fdw, &self.server, &self.consent).await
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Refresh {
+    /// The reports. [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Refresh {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let config = context.load()?;
+        let (login, reporting) = self.server.reporting()?;
+        let progress = context.progress();
+        let bar = progress.bar(1, "refreshing");
+        let done = library::refresh_materialised(&config, &reporting, &self.names).await;
+        bar.finish_and_clear();
+        let done = done.map_err(|error| login.explain(error))?;
+        context.print(&table(&done, Some("done")))?;
+        Ok(Exit::Fine)
+    }
+}

@@ -1,0 +1,79 @@
+//! The reporting server, as arguments.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pgshard::config::{TlsConfig, TlsMode};
+use pgshard::fdw::Reporting;
+
+use crate::credentials::Login;
+
+#[derive(Args)]
+pub(crate) struct Server {
+    /// The reporting server: a host name, an address or a socket's directory.
+    #[arg(long, value_name = "HOST")]
+    reporting_host: String,
+
+    /// Its port.
+    #[arg(long, default_value_t = 5432, value_name = "PORT")]
+    port: u16,
+
+    /// Its database.
+    #[arg(long, value_name = "NAME")]
+    database: String,
+
+    /// The role that is to own everything there.
+    #[arg(long, value_name = "ROLE")]
+    user: String,
+
+    /// A file with that role's password on one line, readable by you only.
+    #[arg(long, value_name = "FILE")]
+    reporting_password_file: Option<PathBuf>,
+
+    /// How to connect there. [default: verify-full, but plaintext to loopback and sockets]
+    #[arg(long, value_enum, value_name = "MODE")]
+    reporting_tls: Option<Tls>,
+
+    /// The authorities that sign its certificate, as PEM. [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    reporting_ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Tls {
+    VerifyFull,
+    Plaintext,
+}
+
+impl Server {
+    pub(crate) fn reporting(&self) -> anyhow::Result<(Login, Reporting)> {
+        let login = Login::new(
+            self.user.clone(),
+            "--reporting-password-file",
+            self.reporting_password_file.as_deref(),
+            "PGSHARD_REPORTING_PASSWORD",
+        )?;
+        let reporting = Reporting {
+            host: self.reporting_host.clone(),
+            port: self.port,
+            database: self.database.clone(),
+            role: login.role().clone(),
+            tls: TlsConfig {
+                mode: self.reporting_tls.map(|mode| match mode {
+                    Tls::VerifyFull => TlsMode::VerifyFull,
+                    Tls::Plaintext => TlsMode::Plaintext,
+                }),
+                ca_file: self.reporting_ca_file.clone(),
+                ..TlsConfig::default()
+            },
+        };
+        Ok((login, reporting))
+    }
+
+    pub(crate) fn place(&self) -> String {
+        format!(
+            "database {} on {}:{}",
+            self.database, self.reporting_host, self.port
+        )
+    }
+}
