@@ -20,9 +20,23 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Stage {
-        let (shards, server) = tokio::join!(start(2, 1), start(1, 0));
+        Stage::of(2, 1).await
+    }
+
+    /// So many shards with so many replicas each.
+    pub(crate) async fn of(shards: usize, replicas: usize) -> Stage {
+        let (shards, server) = tokio::join!(start(shards, replicas), start(1, 0));
         load_bank_schema(&shards).await;
         let config = bank_config(&shards);
+        Stage::over(shards, config, server).await
+    }
+
+    /// Over shards with the bank's tables.
+    pub(crate) async fn over(
+        shards: LocalCluster,
+        config: pgshard::Config,
+        server: LocalCluster,
+    ) -> Stage {
         for shard in shards.shards() {
             let session = superuser(&shards, shard.primary().id().as_str()).await;
             session
@@ -68,6 +82,15 @@ impl Stage {
         Fdw::plan(&self.config, self.options()).await.unwrap()
     }
 
+    /// The plan of a query on the reporting server, as text.
+    pub(crate) async fn explain(&self, how: &str, sql: &str) -> String {
+        let session = self.session().await;
+        let rows = session.query(&format!("EXPLAIN ({how}) {sql}"), &[]).await;
+        let rows = rows.unwrap();
+        let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        lines.join("\n")
+    }
+
     /// A superuser's session on the reporting database.
     pub(crate) async fn session(&self) -> Client {
         let mut settings = self.server.superuser_conninfo("s0a").unwrap();
@@ -77,7 +100,7 @@ impl Stage {
 }
 
 /// What there is in a database, and its roles.
-async fn inventory(session: &Client) -> String {
+pub(crate) async fn inventory(session: &Client) -> String {
     let row = session
         .query_one(
             "SELECT string_agg(x, E'\\n' ORDER BY x) FROM (
@@ -279,7 +302,7 @@ async fn drift_is_shown_and_mended() {
     for expected in [
         "alter schema \"reporting\": USAGE of the reader: missing",
         "alter user mapping \"pgshard_s0\": password",
-        "alter server \"pgshard_s1\": fetch_size: '7' / '1000'",
+        "alter server \"pgshard_s1\": fetch_size: '7' / '100'",
         "replace foreign table \"pgshard_fdw\".\"s0_customers\": \"phone\": missing / character varying(30)",
         "replace foreign table \"pgshard_fdw\".\"s1_transactions\": \"amount\": text NOT NULL / numeric(20,2) NOT NULL",
         "create view \"reporting\".\"transactions\": ",

@@ -13,6 +13,8 @@ mod cli_config;
 #[cfg(feature = "cli")]
 mod cli_demo;
 #[cfg(feature = "cli")]
+mod cli_fdw;
+#[cfg(feature = "cli")]
 mod cli_ledger;
 #[cfg(feature = "cli")]
 mod cli_log;
@@ -51,8 +53,13 @@ mod faults_hang;
 mod faults_impostor;
 mod faults_shards;
 mod faults_split;
+mod fdw_failover;
+mod fdw_guide;
 mod fdw_names;
+mod fdw_partitions;
 mod fdw_refusals;
+mod fdw_reports;
+mod fdw_role;
 mod fdw_secret;
 mod fdw_views;
 mod fuzz_smoke;

@@ -30,6 +30,10 @@ impl Shardctl {
         }
     }
 
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.directory.path()
     }

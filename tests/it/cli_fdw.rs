@@ -1,0 +1,229 @@
+//! `shardctl fdw`, as operators use it: layouts, advice, materialised reports, following a failover.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use pgshard::Cluster;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::fdw_views::{PASSWORD_MARK, Stage};
+use crate::support::cli::{Ran, Shardctl};
+use crate::support::{credentials, installed, start, superuser};
+
+struct Desk {
+    stage: Stage,
+    shardctl: Shardctl,
+    port: String,
+    reporting: String,
+    ddl: String,
+}
+
+impl Desk {
+    async fn new(stage: Stage) -> Desk {
+        let settings = stage.reporting();
+        let password = |role: &pgshard::ops::Credentials| {
+            role.password.as_ref().unwrap().expose_secret().to_owned()
+        };
+        Desk {
+            shardctl: Shardctl::new(&stage.shards),
+            port: settings.port.to_string(),
+            reporting: password(&settings.role),
+            ddl: password(&credentials(
+                &stage.shards.superuser_conninfo("s0a").unwrap(),
+            )),
+            stage,
+        }
+    }
+
+    fn variables(&self) -> [(&str, &str); 3] {
+        [
+            ("PGSHARD_FDW_PASSWORD", PASSWORD_MARK),
+            ("PGSHARD_REPORTING_PASSWORD", &self.reporting),
+            ("PGSHARD_DDL_PASSWORD", &self.ddl),
+        ]
+    }
+
+    fn server(&self) -> Vec<&str> {
+        let place = ["--reporting-host", "127.0.0.1", "--port", &self.port];
+        [&place[..], &["--database", "reports", "--user", "postgres"]].concat()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ran {
+        let arguments = [&["--output", "json", "fdw"], arguments].concat();
+        self.shardctl.run_with(&self.variables(), &arguments).await
+    }
+
+    /// With the reporting server's arguments.
+    async fn there(&self, arguments: &[&str]) -> Ran {
+        self.run(&[arguments, &self.server()].concat()).await
+    }
+}
+
+const REMOTE: [&str; 4] = ["--remote-user", "reports", "--source", "primaries"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn layouts_advice_and_materialised_reports() {
+    let desk = Desk::new(Stage::of(2, 0).await).await;
+    for node in ["s0a", "s1a"] {
+        superuser(&desk.stage.shards, node)
+            .await
+            .batch_execute(
+                "INSERT INTO customers SELECT gen_random_uuid(), 'Ada', 'a@example.com', 'DE'
+                   FROM generate_series(1, 500)",
+            )
+            .await
+            .unwrap();
+    }
+    // The role is there already, and may read.
+    let role = [
+        "role",
+        "--remote-user",
+        "reports",
+        "--ddl-user",
+        "postgres",
+        "--yes",
+    ];
+    let ran = desk.run(&role).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let statements = ran.json();
+    let statements = statements.as_array().unwrap();
+    assert_eq!(statements.len(), 2, "{statements:?}");
+    assert_eq!(desk.run(&role).await.json(), Value::Array(vec![]));
+
+    let apply = [
+        &["apply"],
+        &REMOTE[..],
+        &["--layout", "partitions", "--yes", "--analyze"],
+    ]
+    .concat();
+    let ran = desk.there(&apply).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let diff = [&["diff"], &REMOTE[..], &["--layout", "partitions"]].concat();
+    assert_eq!(desk.there(&diff).await.code, 0);
+    let other = [&["diff"], &REMOTE[..]].concat();
+    assert_eq!(desk.there(&other).await.code, 1);
+    let apply = [&["apply"], &REMOTE[..], &["--yes"]].concat();
+    assert_eq!(desk.there(&apply).await.code, 0);
+
+    let advise = [
+        &["advise"],
+        &REMOTE[..],
+        &["--runs", "1", "--table", "customers"],
+    ]
+    .concat();
+    let ran = desk.there(&advise).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let rows = ran.json();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 24, "{rows:#?}");
+    for shape in ["aggregate", "top", "drain", "point"] {
+        let of = |options: &str| {
+            let found = rows
+                .iter()
+                .find(|r| r["shape"] == shape && r["options"] == options);
+            found.unwrap_or_else(|| panic!("{shape} {options}"))
+        };
+        assert!(of("none")["ms"].as_f64().unwrap() > 0.0);
+        assert_eq!(of("none")["async"], false);
+    }
+    let drain = rows
+        .iter()
+        .find(|r| r["shape"] == "drain" && r["options"] == "async");
+    assert_eq!(drain.unwrap()["async"], true);
+    assert!(rows.iter().any(|row| row["suggested"] == true));
+    // Nothing is left of it.
+    assert_eq!(desk.there(&other).await.code, 0);
+
+    let select = "SELECT shard, count(*) AS n FROM customers GROUP BY shard";
+    let materialise = [
+        "materialise",
+        "by_shard",
+        select,
+        "--unique",
+        "shard",
+        "--yes",
+    ];
+    let ran = desk.there(&[&materialise[..], &REMOTE[..]].concat()).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = desk.there(&["refresh-materialised", "by_shard"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.json()[0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("while it was read")
+    );
+    assert_eq!(desk.there(&other).await.code, 0);
+    let ran = desk.there(&["drop", "--report", "by_shard", "--yes"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = desk.there(&["drop", "--report", "by_shard", "--yes"]).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+
+    let guide = desk
+        .run(&["sql", "--remote-user", "reports", "--guide-names"])
+        .await;
+    assert!(
+        guide.out.contains("CREATE VIEW customers_all AS"),
+        "{guide:?}"
+    );
+    assert!(!guide.out.contains("s3cret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_repoints_the_servers() {
+    let ((shards, config), server) = tokio::join!(installed(2, 1), start(1, 0));
+    let desk = Desk::new(Stage::over(shards, config, server).await).await;
+    let service = Cluster::connect(desk.stage.config.clone()).unwrap();
+    service.ready(Duration::from_secs(30)).await.unwrap();
+    let apply = [&["apply"], &REMOTE[..], &["--hosts", "current", "--yes"]].concat();
+    let ran = desk.there(&apply).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let count = || async {
+        let session = desk.stage.session().await;
+        session
+            .query_one("SELECT count(*) FROM reporting.customers", &[])
+            .await
+    };
+    assert_eq!(count().await.unwrap().get::<_, i64>(0), 0);
+
+    let arguments = [
+        &["--output", "json", "watch", "--refresh-fdw"],
+        &desk.server()[..],
+    ]
+    .concat();
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_shardctl"))
+        .args(arguments)
+        .current_dir(desk.shardctl.dir())
+        .envs(desk.variables())
+        .env("PGSHARD_PASSWORD", desk.shardctl.password())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    desk.stage.shards.kill("s0a").await.unwrap();
+    desk.stage.shards.promote("s0b").await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("a line");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["event"] == "reports-repointed" {
+                return line;
+            }
+        }
+    });
+    let told = told.await.expect("the servers are repointed");
+    assert!(
+        told["text"].as_str().unwrap().contains("pgshard_s0"),
+        "{told}"
+    );
+    assert_eq!(count().await.unwrap().get::<_, i64>(0), 0);
+    watch.kill().await.unwrap();
+    // By hand there is nothing left to do.
+    let ran = desk.there(&["refresh"]).await;
+    assert_eq!((ran.code, ran.json()), (0, Value::Array(vec![])), "{ran:?}");
+    service.close().await;
+}
