@@ -89,6 +89,7 @@ SELECT d.id, t.tag, e.id FROM dimensions d LEFT JOIN tags t ON t.dim = d.id LEFT
 SELECT e.account, count(*), count(d.id) FROM dimensions d LEFT JOIN events e ON e.dim = d.id AND e.qty > 12 GROUP BY e.account;
 -- name: edge-reference-not-in-sharded
 -- construct: reference-join, in-subquery
+-- empty: the rows that there are leave none
 SELECT id FROM dimensions WHERE id NOT IN (SELECT dim FROM events WHERE dim IS NOT NULL AND qty > 15);
 -- name: edge-reference-all-sharded
 -- construct: reference-join, in-subquery
@@ -129,6 +130,7 @@ SELECT * FROM (SELECT DISTINCT ON (kind) kind, account, id FROM events ORDER BY 
 SELECT * FROM (SELECT max(account) AS account, kind, count(*) FROM events GROUP BY kind) AS q WHERE q.account = 9007199254740993;
 -- name: edge-except-filtered-by-key
 -- construct: set-operation, from-subquery, key-predicate
+-- empty: the rows that there are leave none
 SELECT * FROM (SELECT account, kind FROM events EXCEPT SELECT account + 1, kind FROM events) AS q WHERE q.account = 8;
 -- name: edge-rollup-filtered-by-key
 -- construct: grouping-sets, from-subquery, key-predicate
