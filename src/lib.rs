@@ -45,11 +45,12 @@
 //!   [`topology`]: who is primary, and how that is decided; [`pool`]: connections;
 //! - [`error`]: the one error type, with labels that say what a caller may do; [`observe`]: the
 //!   names of the metrics;
+//! - `query` (feature `sql`): a SELECT over all shards as if they were one database;
 //! - [`fdw`]: reports over all shards through `postgres_fdw`;
 //! - [`ops`]: what operators run, `shardctl install` first of all. The library itself never changes a
 //!   schema.
 //!
-//! Features: `tls` (default) for encrypted connections, with `ring` (default) as the cryptography
+//! Features: `sql` for SQL over all shards; `tls` (default) for encrypted connections, with `ring` (default) as the cryptography
 //! where the process has not installed another rustls provider; `patroni` to ask the shards' Patronis who
 //! holds their lock and who belongs to them, and `etcd` to watch the lock itself; `local` for clusters of
 //! real servers on loopback, for tests; `cli` for the binary `shardctl`.
@@ -122,6 +123,7 @@ mod chapters {
         Reporting "../docs/reporting.md"
         Routing "../docs/routing.md"
         Shardctl "../docs/shardctl.md"
+        Sql "../docs/sql.md"
         Topology "../docs/topology.md"
         Transactions "../docs/transactions.md"
         Types "../docs/types.md"
