@@ -6,6 +6,7 @@
 //! rest is saving: conditions and projections go to the shards with the fragment, and where aggregates
 //! can be put together from the shards' own (`split`), those are gathered instead of rows.
 
+mod first;
 mod fragment;
 mod grouped;
 mod split;
@@ -27,6 +28,7 @@ use super::refusal::Refusal;
 use super::spread::{Analysis, Restrictions, Rows, Spread};
 use super::tree::{self, Node, NodeMut};
 
+pub(super) use first::{AnswerKind, First, number as first_number};
 pub(super) use fragment::{Fragment, cell, cell_name, name, select_of, table};
 
 /// The types that were asked for, by the query that has them.
@@ -47,6 +49,8 @@ impl From<Refusal> for Stop {
 
 /// A query for one node, and what feeds it.
 pub(super) struct Combined {
+    /// What is run before anything else.
+    pub(super) firsts: Vec<First>,
     pub(super) query: Query,
     pub(super) fragments: Vec<Fragment>,
     /// Whether only aggregates are gathered, and no rows.
@@ -68,11 +72,13 @@ pub(super) fn combine(
         analysis: Analysis::new(items, catalog),
         ctes: HashMap::new(),
         fragments: Vec::new(),
+        firsts: Vec::new(),
         partials: 0,
         splits: split,
     };
     work.query(&mut query)?;
     Ok(Combined {
+        firsts: work.firsts,
         query,
         only_partials: work.partials == work.fragments.len(),
         fragments: work.fragments,
@@ -87,9 +93,10 @@ struct Work<'a> {
     /// The definitions of CTEs, as they were.
     ctes: HashMap<String, Cte>,
     fragments: Vec<Fragment>,
+    firsts: Vec<First>,
     /// How many fragments are aggregates.
     partials: usize,
-    /// Whether aggregates may be put together from the shards'.
+    /// Whether aggregates may be put together from the shards', and subqueries be run first.
     splits: bool,
 }
 
@@ -390,9 +397,12 @@ impl Work<'_> {
             let ours = closed::names_in(conjunct)
                 .iter()
                 .all(|alias| aliases.contains(alias));
-            match ours && self.analysis.is_near(conjunct, keys) {
-                true => pushed.push(conjunct.clone()),
-                false => kept.push(conjunct.clone()),
+            if ours && self.analysis.is_near(conjunct, keys) {
+                pushed.push(conjunct.clone());
+            } else if ours && let Some(judged) = self.with_firsts(conjunct, keys) {
+                pushed.push(judged);
+            } else {
+                kept.push(conjunct.clone());
             }
         }
         select.selection = tree::conjunction(kept);

@@ -62,21 +62,35 @@ struct Array {
     data: BytesMut,
 }
 
+impl Array {
+    fn of(array: &Type) -> Self {
+        Array {
+            element: match array.kind() {
+                Kind::Array(element) => element.clone(),
+                _ => Type::TEXT,
+            },
+            array: array.clone(),
+            nulls: false,
+            data: BytesMut::new(),
+        }
+    }
+}
+
 impl Gathered {
     pub(super) fn new(columns: &[Carried]) -> Self {
         Gathered {
             columns: columns
                 .iter()
-                .map(|column| Array {
-                    element: match column.array.kind() {
-                        Kind::Array(element) => element.clone(),
-                        _ => Type::TEXT,
-                    },
-                    array: column.array.clone(),
-                    nulls: false,
-                    data: BytesMut::new(),
-                })
+                .map(|column| Array::of(&column.array))
                 .collect(),
+            rows: 0,
+        }
+    }
+
+    /// One column, of this array type.
+    pub(super) fn of(array: Type) -> Self {
+        Gathered {
+            columns: vec![Array::of(&array)],
             rows: 0,
         }
     }

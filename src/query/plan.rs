@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use tokio_postgres::types::Type;
 
 use super::bind::{self, Bound};
 use super::catalog::Catalog;
-use super::combine::{Combined, Fragment, Stop, Types};
+use super::combine::{AnswerKind, Combined, First, Fragment, Stop, Types, first_number};
 use super::describe::{Described, Describer};
 use super::explain::Tier;
-use super::params::{array_of, is_local, travels_in_binary, type_name};
+use super::params::{self, array_of, is_local, travels_in_binary, type_name};
 use super::parse;
 use super::refusal::Refusal;
 use super::render::{self, Carried, Text};
@@ -63,8 +64,19 @@ pub(super) struct Merging {
 #[derive(Debug)]
 pub(super) struct Combining {
     pub(super) tier: Tier,
+    /// What is run before, whose answers are parameters behind the caller's.
+    pub(super) firsts: Vec<Before>,
     pub(super) feeds: Vec<Feed>,
     pub(super) text: Statement,
+}
+
+/// A subquery that is run first.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) steps: Steps,
+    pub(super) answer: AnswerKind,
+    /// The type of the parameter.
+    pub(super) ty: Type,
 }
 
 /// What every shard runs to be gathered.
@@ -112,25 +124,7 @@ pub(super) async fn plan(sql: &str, catalog: &Catalog, describer: &Describer) ->
         types: &types,
         columns: &columns,
     };
-    let mut answers = Types::new();
-    let mut first = None;
-    let mut planned = None;
-    for effort in Effort::ALL {
-        match work.steps(effort, &mut answers).await {
-            Ok(steps) => {
-                planned = Some(steps);
-                break;
-            }
-            // With less effort there may be a way.
-            Err(error) if Refusal::of(&error).is_some() => first = first.or(Some(error)),
-            Err(error) => return Err(error),
-        }
-    }
-    let (pins, steps) = match (planned, first) {
-        (Some(planned), _) => planned,
-        (None, Some(error)) => return Err(error),
-        (None, None) => return Err(not_the_same("there is no plan")),
-    };
+    let (pins, steps) = work.planned().await?;
     Ok(Plan {
         columns: columns
             .iter()
@@ -148,6 +142,7 @@ pub(super) async fn plan(sql: &str, catalog: &Catalog, describer: &Describer) ->
 }
 
 /// What a plan is made from.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     bound: &'a Bound,
     catalog: &'a Catalog,
@@ -157,6 +152,67 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// The first plan that the servers take. A subquery that is run first has a plan of its own.
+    fn planned(&self) -> BoxFuture<'_, Result<(Option<Restrictions>, Steps)>> {
+        params::boxed(self.first_of_all())
+    }
+
+    async fn first_of_all(&self) -> Result<(Option<Restrictions>, Steps)> {
+        let mut answers = Types::new();
+        let mut first = None;
+        for effort in Effort::ALL {
+            match self.steps(effort, &mut answers).await {
+                Ok(planned) => return Ok(planned),
+                // With less effort there may be a way.
+                Err(error) if Refusal::of(&error).is_some() => first = first.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(first.unwrap_or_else(|| not_the_same("there is no plan")))
+    }
+
+    /// Plans the subqueries that are run first. Yields the types of all parameters with them.
+    async fn before(&self, combined: &mut Combined) -> Result<(Vec<Before>, Vec<Type>)> {
+        let mut types = self.types.to_vec();
+        let mut firsts = Vec::new();
+        for First { query, answer } in std::mem::take(&mut combined.firsts) {
+            let text = render::text(&query, self.types);
+            let columns = self
+                .describer
+                .in_full(&text.sql, &text.types(self.types))
+                .await
+                .map_err(own)?;
+            let ty = columns
+                .first()
+                .and_then(|column| parameter_type(column, answer));
+            let ty = ty.ok_or_else(|| not_the_same("a subquery's value cannot be a parameter"))?;
+            let bound = Bound {
+                names: columns.iter().map(|column| column.name.clone()).collect(),
+                query,
+                scope: self.bound.scope.clone(),
+                blocker: None,
+                asks_time: false,
+            };
+            let work = Work {
+                bound: &bound,
+                columns: &columns,
+                ..*self
+            };
+            let (_, steps) = work.planned().await?;
+            types.push(ty.clone());
+            firsts.push(Before { steps, answer, ty });
+        }
+        let own = self.types.len();
+        let queries = combined
+            .fragments
+            .iter_mut()
+            .map(|fragment| &mut fragment.query);
+        for query in queries.chain([&mut combined.query]) {
+            tree::change_query(query, &mut |expr| number_first(expr, own));
+        }
+        Ok((firsts, types))
+    }
+
     async fn steps(
         &self,
         effort: Effort,
@@ -188,12 +244,17 @@ impl Work<'_> {
             Body::Anywhere => Steps::Anywhere,
             Body::OneShard(refusal) => Steps::OneShard(refusal),
             Body::Push(push) => pushed(*push, types, columns, catalog, describer).await?,
-            Body::Combine(combined) => {
+            Body::Combine(mut combined) => {
+                let (firsts, types) = self.before(&mut combined).await?;
                 let tier = match combined.only_partials {
                     true => Tier::Split,
                     false => Tier::Pull,
                 };
-                Steps::Combine(combining(tier, *combined, types, columns, describer).await?)
+                let combining = combining(tier, *combined, &types, columns, describer).await?;
+                Steps::Combine(Combining {
+                    firsts,
+                    ..combining
+                })
             }
         };
         Ok((shape.pins, steps))
@@ -252,6 +313,7 @@ async fn pushed(
         })),
         _ => {
             let combined = Combined {
+                firsts: Vec::new(),
                 query: push.ordered,
                 fragments: vec![push.fragment],
                 only_partials: false,
@@ -296,12 +358,41 @@ async fn combining(
     check(columns, &described, true)?;
     Ok(Combining {
         tier,
+        firsts: Vec::new(),
         feeds,
         text: Statement {
             sql: sql.into(),
             params: text.params,
         },
     })
+}
+
+/// The type of the parameter that a subquery's answer becomes; `None` if it would lose its meaning.
+fn parameter_type(column: &Described, answer: AnswerKind) -> Option<Type> {
+    if answer == AnswerKind::Exists {
+        return Some(Type::BOOL);
+    }
+    let bare = column.domain.is_none()
+        && column
+            .collation
+            .as_deref()
+            .is_none_or(|name| name == "\"default\"");
+    let binary = travels_in_binary(&column.ty) && bare;
+    match answer {
+        AnswerKind::List => binary.then(|| array_of(&column.ty)).flatten(),
+        _ => binary.then(|| column.ty.clone()),
+    }
+}
+
+/// A subquery's answer is a parameter behind the caller's own.
+fn number_first(expr: &mut sqlparser::ast::Expr, own: usize) {
+    use sqlparser::ast::{Expr, Value};
+    if let Expr::Value(value) = expr
+        && let Value::Placeholder(name) = &mut value.value
+        && let Some(at) = first_number(name)
+    {
+        *name = format!("${}", own + 1 + at);
+    }
 }
 
 /// How a column travels to the node that puts the rows together.

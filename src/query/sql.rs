@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use bytes::Bytes;
+use futures::future::{BoxFuture, try_join_all};
 use tokio_postgres::types::{ToSql, Type};
 
+use super::combine::AnswerKind;
 use super::explain::{Explained, ShardWork, Tier};
 use super::gather::{Bounds, Budget, Gathered};
 use super::narrow;
 use super::params;
-use super::plan::{Combining, Feed, Merging, Plan, Statement as Text, Steps};
+use super::plan::{Before, Combining, Feed, Merging, Plan, Statement as Text, Steps};
 use super::planner::Planner;
 use super::rows::SqlRows;
 use super::shape::Count;
@@ -253,10 +255,9 @@ impl<'a> Sql<'a> {
             },
             Steps::Combine(combining) => Explained {
                 tier: combining.tier,
-                shards: combining
-                    .feeds
-                    .iter()
-                    .map(|feed| Ok(work(self.shards(&feed.only, &params)?, &feed.text.sql)))
+                shards: texts(combining)
+                    .into_iter()
+                    .map(|(only, text)| Ok(work(self.shards(only, &params)?, &text.sql)))
                     .collect::<Result<_>>()?,
                 merge,
                 combine: Some(combining.text.sql.to_string()),
@@ -299,75 +300,93 @@ impl<'a> Sql<'a> {
     }
 
     async fn run(&self, plan: &Plan) -> Result<SqlRows<'a>> {
-        let mut params = params::encode(self.params, &plan.types)?;
-        if let Some(shard) = self.pinned(plan, &params)? {
-            return self.pass(plan, params, vec![shard]).await;
+        let own = params::encode(self.params, &plan.types)?;
+        let columns = Arc::clone(&plan.columns);
+        let alone = match (self.pinned(plan, &own)?, &plan.steps) {
+            (Some(shard), _) => Some(vec![shard]),
+            (None, Steps::Anywhere) => Some(self.core.shards().map(|(shard, _)| shard).collect()),
+            (None, _) => None,
+        };
+        if let Some(shards) = alone {
+            let statement = Statement::Owned(self.sql.into(), own.into());
+            let rows = self.first_of(&statement, shards).await?;
+            return Ok(SqlRows::new(columns, rows, true));
         }
-        if plan.asks_time && !matches!(plan.steps, Steps::Anywhere | Steps::OneShard(_)) {
-            let time = self.time().await?;
-            params.push(time);
-        }
-        match &plan.steps {
-            Steps::Anywhere => {
-                params.truncate(plan.types.len());
-                let shards = self.core.shards().map(|(shard, _)| shard).collect();
-                self.pass(plan, params, shards).await
+        let args = Args {
+            own,
+            time: match plan.asks_time {
+                true => Some(self.time().await?),
+                false => None,
+            },
+        };
+        let Ran {
+            rows,
+            is_own,
+            gathered,
+        } = self.steps(&plan.steps, &args).await?;
+        let rows = SqlRows::new(columns, rows, is_own).after(gathered);
+        rows.ready().await
+    }
+
+    /// Runs the steps of a plan, or of a subquery's.
+    fn steps<'s>(&'s self, steps: &'s Steps, args: &'s Args) -> BoxFuture<'s, Result<Ran<'a>>> {
+        params::boxed(self.steps_of(steps, args))
+    }
+
+    async fn steps_of(&self, steps: &Steps, args: &Args) -> Result<Ran<'a>> {
+        match steps {
+            Steps::Merge(merging) => {
+                let rows = self.merge(merging, args)?;
+                Ok(Ran {
+                    rows,
+                    is_own: true,
+                    gathered: Vec::new(),
+                })
             }
+            Steps::Combine(combining) => self.combine(combining, args).await,
             Steps::OneShard(refusal) => Err(refusal.clone().into()),
-            Steps::Merge(merging) => self.merge(plan, merging, &params).await,
-            Steps::Combine(combining) => self.combine(plan, combining, &params).await,
+            // The whole statement only is run as it is.
+            Steps::Anywhere => Err(Error::refused("a part of the statement has no shard")),
         }
     }
 
-    /// Runs the statement as it is on the first of these shards that answers.
-    async fn pass(
-        &self,
-        plan: &Plan,
-        params: Vec<Encoded>,
-        shards: Vec<ShardIndex>,
-    ) -> Result<SqlRows<'a>> {
-        let statement = Statement::Owned(self.sql.into(), params.into());
-        let rows = self.first_of(&statement, shards).await?;
-        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, true))
-    }
-
-    async fn merge(
-        &self,
-        plan: &Plan,
-        merging: &Merging,
-        params: &[Encoded],
-    ) -> Result<SqlRows<'a>> {
-        let shards: Vec<ShardIndex> = self.shards(&merging.only, params)?.into_iter().collect();
+    fn merge(&self, merging: &Merging, args: &Args) -> Result<FanOutRows<'a>> {
+        let shards: Vec<ShardIndex> = self.shards(&merging.only, &args.own)?.into_iter().collect();
         let mut merge = match merging.order.is_empty() {
             true => Merge::concat(),
             false => Merge::ordered(merging.order.iter().cloned()),
         };
-        if let Some(rows) = rows_of(merging.limit.as_ref(), params) {
+        if let Some(rows) = rows_of(merging.limit.as_ref(), &args.own) {
             merge = merge.limit(rows);
         }
-        if let Some(rows) = rows_of(merging.offset.as_ref(), params) {
+        if let Some(rows) = rows_of(merging.offset.as_ref(), &args.own) {
             merge = merge.offset(rows);
         }
-        let statement = statement(&merging.text, plan, params);
-        let rows = start(self.core, &shards, &statement, &self.reading, merge, false);
-        SqlRows::new(Arc::clone(&plan.columns), rows, true)
-            .ready()
-            .await
+        let statement = args.statement(&merging.text);
+        Ok(start(
+            self.core,
+            &shards,
+            &statement,
+            &self.reading,
+            merge,
+            false,
+        ))
     }
 
-    async fn combine(
-        &self,
-        plan: &Plan,
-        combining: &Combining,
-        params: &[Encoded],
-    ) -> Result<SqlRows<'a>> {
+    async fn combine(&self, combining: &Combining, args: &Args) -> Result<Ran<'a>> {
         let budget = Budget::new(self.bounds);
+        let before = combining
+            .firsts
+            .iter()
+            .map(|first| self.before(first, args, &budget));
+        let mut args = args.clone();
+        args.own.extend(try_join_all(before).await?);
         let feeds = combining
             .feeds
             .iter()
-            .map(|feed| self.gather(plan, feed, params, &budget));
+            .map(|feed| self.gather(feed, &args, &budget));
         let gathered = try_join_all(feeds).await?;
-        let mut arguments = arguments(&combining.text, plan, params);
+        let mut arguments = args.of(&combining.text);
         let mut near = BTreeSet::new();
         let mut reports = Vec::new();
         for (arrays, report, shards) in gathered {
@@ -382,26 +401,58 @@ impl<'a> Sql<'a> {
             let turn = crate::random::number() as usize % shards.len();
             shards.rotate_left(turn);
         }
-        shards.extend(
-            self.core
-                .shards()
-                .map(|(shard, _)| shard)
-                .filter(|s| !near.contains(s)),
-        );
+        let others = self.core.shards().map(|(shard, _)| shard);
+        shards.extend(others.filter(|shard| !near.contains(shard)));
         let rows = self.first_of(&statement, shards).await?;
-        Ok(SqlRows::new(Arc::clone(&plan.columns), rows, false).after(reports))
+        Ok(Ran {
+            rows,
+            is_own: false,
+            gathered: reports,
+        })
+    }
+
+    /// The answer of a subquery, as a parameter.
+    async fn before(&self, first: &Before, args: &Args, budget: &Budget) -> Result<Encoded> {
+        let mut ran = self.steps(&first.steps, args).await?;
+        let bytes = match first.answer {
+            AnswerKind::Exists => {
+                let found = ran.rows.next().await.transpose()?.is_some();
+                Some(Bytes::copy_from_slice(&[u8::from(found)]))
+            }
+            AnswerKind::Value => {
+                let row = ran.rows.next().await.transpose()?;
+                if row.is_some() && ran.rows.next().await.transpose()?.is_some() {
+                    return Err(Error::new(
+                        ErrorKind::Database,
+                        "more than one row returned by a subquery used as an expression",
+                    )
+                    .in_phase(Phase::Execute));
+                }
+                row.and_then(|row| row.bytes(0).map(Bytes::copy_from_slice))
+            }
+            AnswerKind::List => {
+                let mut list = Gathered::of(first.ty.clone());
+                while let Some(row) = ran.rows.next().await {
+                    list.push(&row?, budget, "the rows of a subquery")?;
+                }
+                list.into_arrays().next().and_then(|array| array.bytes)
+            }
+        };
+        Ok(Encoded {
+            ty: first.ty.clone(),
+            bytes,
+        })
     }
 
     async fn gather(
         &self,
-        plan: &Plan,
         feed: &Feed,
-        params: &[Encoded],
+        args: &Args,
         budget: &Budget,
     ) -> Result<(Vec<Encoded>, crate::fanout::Report, BTreeSet<ShardIndex>)> {
-        let shards = self.shards(&feed.only, params)?;
+        let shards = self.shards(&feed.only, &args.own)?;
         let list: Vec<ShardIndex> = shards.iter().copied().collect();
-        let statement = statement(&feed.text, plan, params);
+        let statement = args.statement(&feed.text);
         let mut rows = start(
             self.core,
             &list,
@@ -451,7 +502,7 @@ impl<'a> Sql<'a> {
         let bytes = row.as_ref().and_then(|row| row.bytes(0));
         Ok(Encoded {
             ty: Type::TIMESTAMPTZ,
-            bytes: bytes.map(bytes::Bytes::copy_from_slice),
+            bytes: bytes.map(Bytes::copy_from_slice),
         })
     }
 }
@@ -465,6 +516,20 @@ impl std::fmt::Debug for Sql<'_> {
     }
 }
 
+/// What the shards run for a node to put together, with what is run before.
+fn texts(combining: &Combining) -> Vec<(&Restrictions, &Text)> {
+    let mut out = Vec::new();
+    for first in &combining.firsts {
+        match &first.steps {
+            Steps::Merge(merging) => out.push((&merging.only, &merging.text)),
+            Steps::Combine(inner) => out.extend(texts(inner)),
+            Steps::Anywhere | Steps::OneShard(_) => {}
+        }
+    }
+    out.extend(combining.feeds.iter().map(|feed| (&feed.only, &feed.text)));
+    out
+}
+
 /// Another shard may answer what this one does not.
 fn is_elsewhere(error: &Error) -> bool {
     matches!(
@@ -473,21 +538,38 @@ fn is_elsewhere(error: &Error) -> bool {
     )
 }
 
-fn statement(text: &Text, plan: &Plan, params: &[Encoded]) -> Statement<'static> {
-    let arguments = arguments(text, plan, params);
-    Statement::Owned(Arc::clone(&text.sql), arguments.into())
+/// Rows that come, and what was done for them.
+struct Ran<'a> {
+    rows: FanOutRows<'a>,
+    /// Whether a row is some shard's own.
+    is_own: bool,
+    gathered: Vec<crate::fanout::Report>,
 }
 
-/// The parameters of a text; the time stands behind the caller's own.
-fn arguments(text: &Text, plan: &Plan, params: &[Encoded]) -> Vec<Encoded> {
-    text.params
-        .iter()
-        .filter_map(|number| match number.checked_sub(1) {
-            Some(at) => params.get(at),
-            None => params.get(plan.types.len()),
-        })
-        .cloned()
-        .collect()
+/// The parameters of a run.
+#[derive(Clone)]
+struct Args {
+    /// The caller's, and behind them the answers of subqueries that were run first.
+    own: Vec<Encoded>,
+    time: Option<Encoded>,
+}
+
+impl Args {
+    /// Those that a text takes, in its order.
+    fn of(&self, text: &Text) -> Vec<Encoded> {
+        text.params
+            .iter()
+            .filter_map(|number| match number.checked_sub(1) {
+                Some(at) => self.own.get(at),
+                None => self.time.as_ref(),
+            })
+            .cloned()
+            .collect()
+    }
+
+    fn statement(&self, text: &Text) -> Statement<'static> {
+        Statement::Owned(Arc::clone(&text.sql), self.of(text).into())
+    }
 }
 
 /// A number of rows that is known only with the parameters.

@@ -170,7 +170,18 @@ fn tiers() {
         ("pull", "SELECT x FROM a UNION SELECT y FROM b"),
         ("pull", "SELECT x FROM a UNION ALL SELECT z FROM r"),
         ("pull", "SELECT x FROM a WHERE n > (SELECT avg(n) FROM a)"),
-        ("pull", "SELECT x FROM a WHERE n IN (SELECT n FROM b)"),
+        (
+            "split",
+            "SELECT count(*) FROM a WHERE n > (SELECT avg(n) FROM a)",
+        ),
+        (
+            "split",
+            "SELECT x, sum(n) FROM a WHERE n NOT IN (SELECT n FROM b) GROUP BY x",
+        ),
+        (
+            "pull",
+            "SELECT x FROM a WHERE (n, x) IN (SELECT n, y FROM b)",
+        ),
         ("pull", "SELECT (SELECT sum(a.n)) FROM a"),
         (
             "pull",
@@ -215,6 +226,36 @@ fn shards_get_conditions_and_limits() {
     assert_eq!(texts.len(), 2);
     assert!(texts[0].contains("WHERE (a.id = 1)"), "{texts:?}");
     assert!(!texts[1].contains("WHERE"), "{texts:?}");
+}
+
+#[test]
+fn subqueries_that_are_run_first() {
+    let Body::Combine(combined) = shaped(
+        "SELECT x FROM a WHERE n > (SELECT avg(n) FROM a WHERE id > 3) AND EXISTS (SELECT FROM b WHERE n = 1) \
+         AND n NOT IN (SELECT n FROM b)",
+    )
+    .body
+    else {
+        panic!()
+    };
+    let firsts: Vec<String> = combined
+        .firsts
+        .iter()
+        .map(|f| f.query.to_string())
+        .collect();
+    assert_eq!(
+        firsts,
+        [
+            "SELECT avg(a_2.n) FROM public.a AS a_2 WHERE a_2.id > 3",
+            "SELECT 1 FROM public.b AS b WHERE b.n = 1 LIMIT 1",
+            "SELECT b_2.n FROM public.b AS b_2",
+        ]
+    );
+    let fragment = combined.fragments[0].query.to_string();
+    assert_eq!(
+        fragment,
+        "SELECT a.x FROM public.a AS a WHERE (a.n > ($f0)) AND ($f1) AND (a.n <> ALL($f2))"
+    );
 }
 
 #[test]

@@ -105,8 +105,8 @@ impl Work<'_> {
                     .cloned()
                     .map(SelectItem::UnnamedExpr)
                     .collect();
+                // Conditions change no types.
                 let mut question = select_of(items, select.from.clone());
-                fragment::set_condition(&mut question, tree::conjunction(pushed.to_vec()));
                 self.define_ctes(&mut question);
                 match self.types.get(&question.to_string()) {
                     Some(types) => types.clone(),
