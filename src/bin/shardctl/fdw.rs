@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::render::{self, Output, Report};
 
-pub(crate) use server::Server;
+pub(crate) use server::{MaybeServer, Server};
 
 use shards::Shards;
 

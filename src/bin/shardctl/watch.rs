@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Usage};
-use crate::fdw::Server;
+use crate::fdw::MaybeServer;
 use crate::render::{self, Output};
 
 mod reports;
@@ -59,7 +59,7 @@ pub(crate) struct Watch {
     refresh_fdw: bool,
 
     #[command(flatten)]
-    reports: Option<Server>,
+    reports: MaybeServer,
 }
 
 impl Watch {
@@ -75,7 +75,7 @@ impl Watch {
             for waited in join_all(waits).await {
                 waited?;
             }
-            let reports = self.reports.as_ref().filter(|_| self.refresh_fdw);
+            let reports = self.reports.0.as_ref().filter(|_| self.refresh_fdw);
             let reports = reports.map(Reports::new).transpose()?;
             follow(context, &cluster, reports).await
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgMatches, Args, FromArgMatches};
 use pgshard::config::{TlsConfig, TlsMode};
 use pgshard::fdw::Reporting;
 
@@ -43,6 +43,39 @@ pub(crate) struct Server {
 enum Tls {
     VerifyFull,
     Plaintext,
+}
+
+/// The same, where a command can do without one.
+pub(crate) struct MaybeServer(pub(crate) Option<Server>);
+
+/// What has to be given of a server that is named at all.
+const NEEDED: [&str; 3] = ["reporting_host", "database", "user"];
+
+impl Args for MaybeServer {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        NEEDED
+            .into_iter()
+            .fold(Server::augment_args(command), |command, id| {
+                command.mut_arg(id, |arg| arg.required(false))
+            })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for MaybeServer {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let named = NEEDED.into_iter().any(|id| matches.contains_id(id));
+        let server = named.then(|| Server::from_arg_matches(matches));
+        Ok(MaybeServer(server.transpose()?))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl Server {
