@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Tests with such names run real stacks from packages, on the PostgreSQL of this machine only.
 STACKS := patroni|pgbouncer|pgpool|haproxy
 # And these are long, or have no server: once is enough.
-ONCE := $(STACKS)|soak|faults_split|faults_exhausted|faults_impostor|topology_|fuzz_smoke
+ONCE := $(STACKS)|soak|faults_split|faults_exhausted|faults_impostor|faults_shards|topology_|fuzz_smoke|sql_generate|sql_compare
 
 # nextest bounds each test's time; without it the tests still run.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)

@@ -11,7 +11,7 @@ use crate::support::truth::{
 
 /// Statements a schema; fewer if they take longer than this.
 const CASES: usize = 1500;
-const TIME: Duration = Duration::from_secs(50);
+const TIME: Duration = Duration::from_secs(25);
 /// An answer of more rows tells no more.
 const MAX_ROWS: usize = 20_000;
 
