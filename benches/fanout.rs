@@ -1,6 +1,6 @@
 //! One question to all shards, by several ways, on the same rows.
 //!
-//! `cargo bench --features local --bench fanout \
+//! `cargo bench --features local,sql --bench fanout \
 //!  [-- --rows 1000000 --pairs 15 --shapes aggregate,top,ordered,point]`
 //!
 //! Four shards of the example bank, and a reporting server, all on one machine. Rows are
@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "fanout/by_sql.rs"]
+mod by_sql;
 #[path = "fanout/by_views.rs"]
 mod by_views;
 #[path = "fanout/digest.rs"]
@@ -24,6 +26,8 @@ mod memory;
 mod plan;
 #[path = "fanout/raw.rs"]
 mod raw;
+#[path = "fanout/raw_combine.rs"]
+mod raw_combine;
 #[path = "fanout/shape.rs"]
 mod shape;
 #[path = "fanout/world.rs"]
@@ -43,37 +47,68 @@ use world::World;
 enum Contestant {
     /// A connection a shard, partial results put together by hand: what all are compared with.
     Raw,
+    /// The same, but partial results are put together by one more round trip to one of the shards, as
+    /// `Cluster::sql` does it. Where nothing has to be put together it is as by hand.
+    RawCombined,
+    /// `Cluster::sql`: the statement as for one database.
+    Sql,
     /// `Cluster::fan_out` with a merge that is declared.
     FanOut,
     /// Foreign tables and UNION ALL views as the operators' guide writes them, no options.
     GuideViews,
     /// The views that `pgshard::fdw` makes.
     Views,
+    /// The same with the layout `partitions`.
+    Partitions,
+    /// A report view from the planner's split; by key, where there is none, the views.
+    Reports,
 }
 
 impl Contestant {
-    const ALL: [Contestant; 4] = [
+    const ALL: [Contestant; 8] = [
         Contestant::Raw,
+        Contestant::RawCombined,
+        Contestant::Sql,
         Contestant::FanOut,
         Contestant::GuideViews,
         Contestant::Views,
+        Contestant::Partitions,
+        Contestant::Reports,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Contestant::Raw => "raw",
+            Contestant::RawCombined => "raw, combined",
+            Contestant::Sql => "sql",
             Contestant::FanOut => "fan_out",
             Contestant::GuideViews => "guide's views",
             Contestant::Views => "pgshard's views",
+            Contestant::Partitions => "partitions",
+            Contestant::Reports => "report views",
         }
     }
 
     async fn answer(self, world: &World, shape: Shape, turn: usize) -> Digest {
         match self {
             Contestant::Raw => raw::answer(world, shape, turn).await,
+            Contestant::RawCombined => raw_combine::answer(world, shape, turn).await,
+            Contestant::Sql => by_sql::answer(world, shape, turn).await,
             Contestant::FanOut => explicit::answer(world, shape, turn).await,
-            Contestant::GuideViews => by_views::answer(world, "guide", shape, turn).await,
-            Contestant::Views => by_views::answer(world, "reporting", shape, turn).await,
+            Contestant::GuideViews => {
+                by_views::answer(&world.report, &shape.sql("guide"), world, shape, turn).await
+            }
+            Contestant::Views => {
+                by_views::answer(&world.report, &shape.sql("reporting"), world, shape, turn).await
+            }
+            Contestant::Partitions => {
+                let sql = shape.sql("reporting");
+                by_views::answer(&world.partitions, &sql, world, shape, turn).await
+            }
+            Contestant::Reports => {
+                let sql = shape.report_sql().unwrap_or(shape.sql("reporting"));
+                by_views::answer(&world.report, &sql, world, shape, turn).await
+            }
         }
     }
 }

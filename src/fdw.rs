@@ -167,18 +167,12 @@ impl Fdw {
     }
 
     /// The name, as SQL, under which a shard's table is read on the reporting server; `None` if the
-    /// configuration does not have the table or the shard. A reference table is there once, whichever
-    /// shard is asked for.
+    /// configuration does not have the table or the shard.
     pub fn foreign_table(&self, shard: ShardId, table: &TableName) -> Option<String> {
         let names: Vec<_> = self.tables.iter().map(|table| &table.name).collect();
-        let found = self.tables.iter().find(|found| found.name == *table)?;
+        self.tables.iter().find(|found| found.name == *table)?;
         let asked = self.config.shards.iter().find(|s| s.id == shard)?;
-        let place = if found.sharded {
-            asked.id
-        } else {
-            self.config.shards.first()?.id
-        };
-        let name = name::foreign_table(place, table, &names);
+        let name = name::foreign_table(asked.id, table, &names);
         Some(format!("{}.{}", ident(name::FOREIGN), ident(&name)))
     }
 

@@ -10,6 +10,10 @@ use crate::id::{ClusterId, CustomerId, Lsn, NodeId, ShardId};
 use crate::monitor::stored::{StoredOrders, reign};
 use crate::topology::{ReignHistory, Relation};
 
+/// What the bench of planning calls.
+#[cfg(feature = "sql")]
+pub use crate::query::probe::{Planning, located};
+
 /// All targets, by name, each with texts of the kind that it reads.
 #[allow(clippy::type_complexity)]
 pub const TARGETS: &[(&str, fn(&[u8]), &[&str])] = &[

@@ -13,6 +13,7 @@
 //! - `shape` chooses the tier, `combine` takes a query apart; all of these are pure;
 //! - `catalog` is what the databases know, `describe` asks them about a statement, `render` writes texts
 //!   for them; `plan` is the outcome, and `planner` keeps it;
+//! - `report` writes a split or a push down for a reporting server;
 //! - `change` finds where an INSERT, UPDATE or DELETE belongs, `execute` runs it;
 //! - `params` encodes parameters, `narrow` finds the shards of keys, `gather` collects rows for one node.
 
@@ -34,8 +35,11 @@ mod params;
 mod parse;
 mod plan;
 mod planner;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod probe;
 mod refusal;
 mod render;
+mod report;
 mod rows;
 mod shape;
 mod spread;
@@ -48,5 +52,6 @@ mod volatile;
 pub use execute::{Executed, ShardExecuted};
 pub use explain::{Explained, ShardWork, Tier};
 pub use refusal::Refusal;
+pub use report::ReportPlan;
 pub use rows::SqlRows;
 pub use sql::Sql;

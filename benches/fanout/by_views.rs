@@ -3,25 +3,30 @@
 use std::pin::pin;
 
 use futures::TryStreamExt;
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::digest::{Digest, Rows};
 use super::shape::Shape;
 use super::world::World;
 
-/// Asks the views of a schema.
-pub(crate) async fn answer(world: &World, schema: &str, shape: Shape, turn: usize) -> Digest {
-    // Planned anew each time, as reports are.
-    let sql = shape.sql(schema);
-    let session = &world.report;
+/// Asks views, by a session on a reporting server. The statement is planned anew each time, as reports
+/// are.
+pub(crate) async fn answer(
+    session: &Client,
+    sql: &str,
+    world: &World,
+    shape: Shape,
+    turn: usize,
+) -> Digest {
     match shape {
         Shape::Aggregate => {
-            let rows = session.query(&sql, &[]).await.expect("groups");
+            let rows = session.query(sql, &[]).await.expect("groups");
             let group = |row: &tokio_postgres::Row| (row.get(0), (row.get(1), row.get(2)));
             Digest::Groups(rows.iter().map(group).collect())
         }
         Shape::Top | Shape::Ordered => {
-            let stream = session.query_raw(&sql, Vec::<i32>::new()).await;
+            let stream = session.query_raw(sql, Vec::<i32>::new()).await;
             let mut stream = pin!(stream.expect("a stream"));
             let mut rows = Rows::default();
             while let Some(row) = stream.try_next().await.expect("a row") {
@@ -32,7 +37,7 @@ pub(crate) async fn answer(world: &World, schema: &str, shape: Shape, turn: usiz
         Shape::Point => {
             let (id, _) = world.customer(turn);
             let parameters: [&(dyn ToSql + Sync); 1] = [&id];
-            let row = session.query_one(&sql, &parameters).await;
+            let row = session.query_one(sql, &parameters).await;
             Digest::Name(row.expect("a row").get(0))
         }
     }

@@ -41,26 +41,32 @@ pub(crate) async fn answer(world: &World, shape: Shape, turn: usize) -> Digest {
         Shape::Ordered => ordered(world, shape).await,
         Shape::Point => {
             let (id, shard) = world.customer(turn);
-            let Raw { client, statements } = &world.raw[shard];
+            let Raw {
+                client, statements, ..
+            } = &world.raw[shard];
             let row = client.query_one(&statements[&shape.name()], &[&id]).await;
             Digest::Name(row.expect("a row").get(0))
         }
     }
 }
 
-async fn everywhere(world: &World, shape: Shape) -> Vec<Vec<Row>> {
-    let parts = world
-        .raw
-        .iter()
-        .map(|Raw { client, statements }| client.query(&statements[&shape.name()], &[]));
+/// What each shard answers.
+pub(crate) async fn everywhere(world: &World, shape: Shape) -> Vec<Vec<Row>> {
+    let parts = world.raw.iter().map(
+        |Raw {
+             client, statements, ..
+         }| client.query(&statements[&shape.name()], &[]),
+    );
     try_join_all(parts).await.expect("rows")
 }
 
 /// Four ordered streams, merged by a heap of their first rows.
 async fn ordered(world: &World, shape: Shape) -> Digest {
-    let streams = world.raw.iter().map(|Raw { client, statements }| {
-        client.query_raw(&statements[&shape.name()], Vec::<i32>::new())
-    });
+    let streams = world.raw.iter().map(
+        |Raw {
+             client, statements, ..
+         }| { client.query_raw(&statements[&shape.name()], Vec::<i32>::new()) },
+    );
     let streams: Vec<RowStream> = try_join_all(streams).await.expect("streams");
     let mut streams: Vec<Pin<Box<RowStream>>> = streams.into_iter().map(Box::pin).collect();
     let mut heap = BinaryHeap::new();

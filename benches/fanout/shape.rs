@@ -55,4 +55,21 @@ impl Shape {
             }
         }
     }
+
+    /// The statement that a report view is made from, over the tables as the cluster knows them; a point
+    /// read has a parameter and is none.
+    pub(crate) fn reported(self) -> Option<String> {
+        (self != Shape::Point).then(|| self.sql("public"))
+    }
+
+    /// The statement that reads the report view.
+    pub(crate) fn report_sql(self) -> Option<String> {
+        self.reported()?;
+        Some(format!("SELECT * FROM reporting.{}", self.view()))
+    }
+
+    /// The report view's name.
+    pub(crate) fn view(self) -> String {
+        format!("report_{}", self.name())
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use pgshard::fdw::{Fdw, FdwOptions, Reporting, Source};
+use pgshard::fdw::{Branch, Fdw, FdwOptions, Layout, Report, Reporting, Source};
 use pgshard::local::bank::Bank;
 use pgshard::local::{LocalCluster, LocalSpec};
 use pgshard::ops::Credentials;
@@ -25,6 +25,8 @@ pub(crate) struct Raw {
     pub(crate) client: Client,
     /// By the shape's name.
     pub(crate) statements: BTreeMap<&'static str, Statement>,
+    /// What puts groups together.
+    pub(crate) combine: Statement,
 }
 
 pub(crate) struct World {
@@ -33,6 +35,8 @@ pub(crate) struct World {
     pub(crate) raw: Vec<Raw>,
     /// On the reporting server.
     pub(crate) report: Client,
+    /// In another database there, with the layout `partitions`.
+    pub(crate) partitions: Client,
     customers: Vec<(CustomerId, usize)>,
     servers: [LocalCluster; 2],
 }
@@ -50,16 +54,29 @@ impl World {
         let mut config = shards.install(|_| ()).await.expect("an installation");
         config.timeouts.statement = Duration::from_secs(600);
         let customers = load(&shards, &config, rows).await;
-        let report = reporting(&shards, &config, &server).await;
-        let cluster = Cluster::connect(config).expect("a client");
+        // Chosen for this run, and of no use to anybody outside it.
+        let password = Uuid::new_v4().to_string();
+        readers(&shards, &password).await;
+        let cluster = Cluster::connect(config.clone()).expect("a client");
         let ready = cluster.ready(Duration::from_secs(30)).await;
         ready.expect("primaries");
+        let place = Place {
+            shards: &shards,
+            cluster: &cluster,
+            server: &server,
+            password: &password,
+        };
+        let report = place.reporting("reports", Layout::Views).await;
+        let partitions = place.reporting("partitions", Layout::Partitions).await;
+        let guide = guide(&shards, &config, &password);
+        report.batch_execute(&guide).await.expect("guide's views");
         let nodes = shards.shards().iter().map(|shard| shard.primary().id());
         let raw = nodes.map(|node| raw(shards.app_conninfo(node).expect("a node")));
         World {
             raw: join_all(raw).await,
             cluster,
             report,
+            partitions,
             customers,
             servers: [shards, server],
         }
@@ -89,7 +106,12 @@ async fn raw(config: tokio_postgres::Config) -> Raw {
         let statement = client.prepare(&shape.sql("public")).await;
         statements.insert(shape.name(), statement.expect("a statement"));
     }
-    Raw { client, statements }
+    let combine = client.prepare(super::raw_combine::COMBINE).await;
+    Raw {
+        combine: combine.expect("a statement"),
+        client,
+        statements,
+    }
 }
 
 /// Writes the customers, an account and the transactions of each. No two transactions are booked at the
@@ -141,11 +163,8 @@ async fn load(shards: &LocalCluster, config: &Config, rows: usize) -> Vec<(Custo
     customers
 }
 
-/// Makes a database on a server that reads the shards, by the guide's views in the schema `guide` and by
-/// ours in `reporting`; a session there.
-async fn reporting(shards: &LocalCluster, config: &Config, server: &LocalCluster) -> Client {
-    // Chosen for this run, and of no use to anybody outside it.
-    let password = Uuid::new_v4().to_string();
+/// Makes the role on the shards that reports read as.
+async fn readers(shards: &LocalCluster, password: &str) {
     for shard in shards.shards() {
         let superuser = shards.superuser_conninfo(shard.primary().id());
         let superuser = connect(superuser.expect("a node")).await;
@@ -157,35 +176,69 @@ async fn reporting(shards: &LocalCluster, config: &Config, server: &LocalCluster
             .await
             .expect("a role");
     }
-    let mut settings = server.superuser_conninfo("s0a").expect("a node");
-    let superuser = connect(settings.clone()).await;
-    let created = superuser.batch_execute("CREATE DATABASE reports").await;
-    created.expect("a database");
-    settings.dbname("reports");
+}
 
-    let mut options = FdwOptions::new(Credentials {
-        user: "reports".to_owned(),
-        password: Some(password.clone().into()),
-    });
-    options.source = Source::Primaries;
-    let fdw = Fdw::plan(config, options).await.expect("a plan");
-    let own = settings.get_password().expect("a password");
-    let reporting = Reporting {
-        host: "127.0.0.1".to_owned(),
-        port: settings.get_ports()[0],
-        database: "reports".to_owned(),
-        role: Credentials {
-            user: settings.get_user().expect("a user").to_owned(),
-            password: Some(String::from_utf8_lossy(own).into_owned().into()),
-        },
-        tls: Default::default(),
-    };
-    fdw.apply(&reporting).await.expect("views");
+/// What a reporting database is made from.
+struct Place<'a> {
+    shards: &'a LocalCluster,
+    cluster: &'a Cluster,
+    server: &'a LocalCluster,
+    password: &'a str,
+}
 
-    let session = connect(settings).await;
-    let guide = guide(shards, config, &password);
-    session.batch_execute(&guide).await.expect("guide's views");
-    session
+impl Place<'_> {
+    /// Makes a database that reads the shards in the schema `reporting`, with a report view for each
+    /// shape; a session there.
+    async fn reporting(&self, database: &str, layout: Layout) -> Client {
+        let mut settings = self.server.superuser_conninfo("s0a").expect("a node");
+        let superuser = connect(settings.clone()).await;
+        let create = format!("CREATE DATABASE {database}");
+        superuser.batch_execute(&create).await.expect("a database");
+        settings.dbname(database);
+
+        let mut options = FdwOptions::new(Credentials {
+            user: "reports".to_owned(),
+            password: Some(self.password.to_owned().into()),
+        });
+        options.source = Source::Primaries;
+        options.layout = layout;
+        let config = self.cluster.config();
+        let mut fdw = Fdw::plan(config, options).await.expect("a plan");
+        for shape in Shape::ALL {
+            if let Some(sql) = shape.reported() {
+                let report = self.report(&fdw, shape.view(), &sql).await;
+                fdw = fdw.with_report(report);
+            }
+        }
+        let own = settings.get_password().expect("a password");
+        let reporting = Reporting {
+            host: "127.0.0.1".to_owned(),
+            port: settings.get_ports()[0],
+            database: database.to_owned(),
+            role: Credentials {
+                user: settings.get_user().expect("a user").to_owned(),
+                password: Some(String::from_utf8_lossy(own).into_owned().into()),
+            },
+            tls: Default::default(),
+        };
+        fdw.apply(&reporting).await.expect("views");
+        connect(settings).await
+    }
+
+    async fn report(&self, fdw: &Fdw, name: String, sql: &str) -> Report {
+        let plan = self.cluster.sql(sql, &[]).report().await.expect("a report");
+        let written = |shard| {
+            let sql = plan.branch(|table| fdw.foreign_table(shard, table));
+            let sql = sql.expect("tables");
+            Branch { shard, sql }
+        };
+        let shards = self.shards.shards().iter();
+        Report::Split {
+            name,
+            branches: shards.map(|shard| written(shard.id())).collect(),
+            combine: plan.combine(|_| None).expect("no table"),
+        }
+    }
 }
 
 /// What the last chapter of the operators' guide makes, for the tables that are asked for.

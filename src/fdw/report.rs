@@ -30,7 +30,8 @@ pub enum Report {
     Split {
         /// The view's plain name.
         name: String,
-        /// What each shard is asked.
+        /// What each shard is asked: one branch for every shard, else the report is refused, also when a
+        /// shard has joined since.
         branches: Vec<Branch>,
         /// A SELECT from `partials`, which has the rows of all branches.
         combine: String,
@@ -150,6 +151,9 @@ pub(super) fn wanted(fdw: &Fdw, existing: &Existing) -> Result<Vec<Object>> {
             None => reports.push(new.clone()),
         }
     }
+    reports
+        .iter()
+        .try_for_each(|report| of_all_shards(report, &fdw.config))?;
     let objects: Vec<Object> = reports
         .iter()
         .map(|report| object(&fdw.config, &fdw.options, report))
@@ -164,6 +168,31 @@ pub(super) fn wanted(fdw: &Fdw, existing: &Existing) -> Result<Vec<Object>> {
         )));
     }
     Ok(objects)
+}
+
+/// Refuses a report of some shards: after a shard has joined, its total would be too small without a
+/// word.
+fn of_all_shards(report: &Report, config: &Config) -> Result<()> {
+    let Report::Split { name, branches, .. } = report else {
+        return Ok(());
+    };
+    let asks = |shard: &ShardId| branches.iter().filter(|b| b.shard == *shard).count();
+    let once = config.shards.iter().all(|shard| asks(&shard.id) == 1);
+    if once && branches.len() == config.shards.len() {
+        return Ok(());
+    }
+    let list = |shards: Vec<&ShardId>| {
+        let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
+        shards.join(", ")
+    };
+    Err(Error::refused(format!(
+        "the report {} asks the shards {}, and there are {}: make it again by `shardctl fdw report`, or drop it \
+         by `shardctl fdw drop --report {}`; nothing was changed",
+        ident(name),
+        list(branches.iter().map(|branch| &branch.shard).collect()),
+        list(config.shards.iter().map(|shard| &shard.id).collect()),
+        ident(name),
+    )))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::params::{self, array_of, is_local, travels_in_binary, type_name};
 use super::parse;
 use super::refusal::Refusal;
 use super::render::{self, Carried, Text};
-use super::shape::{self, Body, Count, Effort, Push};
+use super::shape::{self, Body, Count, Effort, Push, Shape};
 use super::spread::Restrictions;
 use super::tree;
 use crate::error::{Error, Result};
@@ -225,21 +225,7 @@ impl Work<'_> {
             types,
             columns,
         } = *self;
-        let shape = loop {
-            match shape::shape(bound, catalog, answers, effort) {
-                Ok(shape) => break shape,
-                Err(Stop::Refused(refusal)) => return Err(refusal.into()),
-                Err(Stop::Ask(question)) => {
-                    let key = question.to_string();
-                    let text = render::text(&question, types);
-                    let (_, columns) = describer.describe(&text.sql).await?;
-                    let names = columns.iter().map(|c| c.ty.name().to_owned()).collect();
-                    if answers.insert(key, names).is_some() {
-                        return Err(Error::refused("the plan asks the same question twice"));
-                    }
-                }
-            }
-        };
+        let shape = shaped(bound, catalog, answers, effort, describer, types).await?;
         let steps = match shape.body {
             Body::Anywhere => Steps::Anywhere,
             Body::OneShard(refusal) => Steps::OneShard(refusal),
@@ -258,6 +244,32 @@ impl Work<'_> {
             }
         };
         Ok((shape.pins, steps))
+    }
+}
+
+/// The shape of a statement, after asking the servers for the types that it depends on.
+pub(super) async fn shaped(
+    bound: &Bound,
+    catalog: &Catalog,
+    answers: &mut Types,
+    effort: Effort,
+    describer: &Describer,
+    types: &[Type],
+) -> Result<Shape> {
+    loop {
+        match shape::shape(bound, catalog, answers, effort) {
+            Ok(shape) => return Ok(shape),
+            Err(Stop::Refused(refusal)) => return Err(refusal.into()),
+            Err(Stop::Ask(question)) => {
+                let key = question.to_string();
+                let text = render::text(&question, types);
+                let (_, columns) = describer.describe(&text.sql).await?;
+                let names = columns.iter().map(|c| c.ty.name().to_owned()).collect();
+                if answers.insert(key, names).is_some() {
+                    return Err(Error::refused("the plan asks the same question twice"));
+                }
+            }
+        }
     }
 }
 
@@ -396,7 +408,7 @@ fn number_first(expr: &mut sqlparser::ast::Expr, own: usize) {
 }
 
 /// How a column travels to the node that puts the rows together.
-fn carry(column: &Described) -> Result<Carried> {
+pub(super) fn carry(column: &Described) -> Result<Carried> {
     let ty = &column.ty;
     if is_local(ty) || matches!(*ty, Type::RECORD | Type::VOID | Type::RECORD_ARRAY) {
         return Err(Refusal::new(
@@ -420,7 +432,7 @@ fn carry(column: &Described) -> Result<Carried> {
 }
 
 /// What is planned has the columns that the statement itself has.
-fn check(wanted: &[Described], found: &[Described], names: bool) -> Result<()> {
+pub(super) fn check(wanted: &[Described], found: &[Described], names: bool) -> Result<()> {
     if wanted.len() != found.len() {
         return Err(not_the_same(&format!(
             "it would have {} columns and not {}",
@@ -446,7 +458,7 @@ fn check(wanted: &[Described], found: &[Described], names: bool) -> Result<()> {
 }
 
 /// PostgreSQL takes the statement, but not what was made of it.
-fn own(error: Error) -> Error {
+pub(super) fn own(error: Error) -> Error {
     match error.sqlstate().is_some() {
         true => not_the_same(&format!(
             "PostgreSQL does not take one: {}",

@@ -266,7 +266,7 @@ impl<'a> Sql<'a> {
     }
 
     /// The one shard that has all that the statement asks for.
-    fn pinned(&self, plan: &Plan, params: &[Encoded]) -> Result<Option<ShardIndex>> {
+    pub(super) fn pinned(&self, plan: &Plan, params: &[Encoded]) -> Result<Option<ShardIndex>> {
         let Some(pins) = plan.pins.as_ref().filter(|pins| !pins.is_empty()) else {
             return Ok(None);
         };

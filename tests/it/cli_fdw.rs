@@ -172,6 +172,68 @@ async fn layouts_advice_and_materialised_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_from_the_planners_split() {
+    let ((shards, config), server) = tokio::join!(installed(2, 0), start(1, 0));
+    let desk = Desk::new(Stage::over(shards, config, server).await).await;
+    for (n, node) in ["s0a", "s1a"].into_iter().enumerate() {
+        superuser(&desk.stage.shards, node)
+            .await
+            .batch_execute(&format!(
+                "INSERT INTO customers SELECT gen_random_uuid(), 'Ada', 'a@example.com', 'DE'
+                   FROM generate_series(1, {})",
+                n + 3
+            ))
+            .await
+            .unwrap();
+    }
+    let report = |sql: &'static str, how: &'static str| {
+        let arguments = [&["report", "per_country", sql, how], &REMOTE[..]].concat();
+        let desk = &desk;
+        async move { desk.there(&arguments).await }
+    };
+    let sql = "SELECT country, count(*) AS n FROM customers GROUP BY country;";
+    // Shown first, with the SQL of it where people read.
+    let shown = [
+        &["fdw", "report", "per_country", sql, "--dry-run"],
+        &REMOTE[..],
+        &desk.server()[..],
+    ]
+    .concat();
+    let shown = desk.shardctl.run_with(&desk.variables(), &shown).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.err.contains("s1_customers"), "{shown:?}");
+    assert!(shown.err.contains("partials"), "{shown:?}");
+
+    let ran = report(sql, "--yes").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let session = desk.stage.session().await;
+    let row = session.query_one("SELECT country, n FROM reporting.per_country", &[]);
+    let row = row.await.unwrap();
+    assert_eq!((row.get::<_, &str>(0).trim(), row.get::<_, i64>(1)), ("DE", 7));
+    assert_eq!(
+        desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code,
+        0
+    );
+
+    // What would gather rows is refused, and what was there stays.
+    let ran = report(
+        "SELECT string_agg(full_name, ',' ORDER BY full_name) AS names FROM customers",
+        "--yes",
+    )
+    .await;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("read the views"), "{ran:?}");
+    assert_eq!(
+        desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code,
+        0
+    );
+    let ran = desk
+        .there(&["drop", "--report", "per_country", "--yes"])
+        .await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watch_repoints_the_servers() {
     let ((shards, config), server) = tokio::join!(installed(2, 1), start(1, 0));
     let desk = Desk::new(Stage::over(shards, config, server).await).await;

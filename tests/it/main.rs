@@ -61,6 +61,8 @@ mod fdw_refusals;
 mod fdw_reports;
 mod fdw_role;
 mod fdw_secret;
+#[cfg(feature = "cli")]
+mod fdw_split;
 mod fdw_views;
 mod fuzz_smoke;
 mod guard_rows;

@@ -43,6 +43,8 @@ Examples, where SERVER is --reporting-host rep1 --database reports --user postgr
   shardctl fdw apply … --dry-run               show what would be done, change nothing
   shardctl fdw apply … --yes                   do it without asking
   shardctl fdw advise --remote-user reports SERVER
+  shardctl fdw report --remote-user reports SERVER per_kind \\
+      'SELECT kind, count(*) AS n, sum(amount) AS total FROM transactions GROUP BY kind'
   shardctl fdw materialise --remote-user reports SERVER per_day --unique day \\
       'SELECT created_at::date AS day, count(*) AS n FROM transactions GROUP BY 1'
   shardctl fdw refresh-materialised SERVER per_day
@@ -50,7 +52,7 @@ Examples, where SERVER is --reporting-host rep1 --database reports --user postgr
   shardctl fdw drop SERVER
   psql -c \"SELECT shard, count(*) FROM reporting.customers GROUP BY shard\"
 
-Columns of diff, apply, drop, materialise and the two of refresh: object, change (create, alter, replace,
+Columns of diff, apply, drop, report, materialise and the two of refresh: object, change (create, alter, replace,
 remove, keep), detail (found / wanted); where something is done: status (planned, done). diff: exit code
 1 if there are differences. role: shard, node, statement, status. advise: shape, options, ms, async,
 pushed (whether the shards got the aggregate, the order or the limit), suggested.")]
@@ -96,7 +98,7 @@ enum Action {
         server: Server,
         #[command(flatten)]
         consent: Consent,
-        /// Only this report, made by materialise.
+        /// Only this report, made by report or materialise.
         #[arg(long, value_name = "NAME")]
         report: Option<String>,
         /// The schema of the views.
@@ -107,6 +109,8 @@ enum Action {
     Role(role::Role),
     /// Measure shapes of reports under several options on a live reporting server. Changes nothing.
     Advise(advise::Advise),
+    /// Make a report that the shards aggregate: a view of what each shard answers, put together.
+    Report(reports::Split),
     /// Make a materialised report: a view that keeps its answer until it is refreshed.
     Materialise(reports::Materialise),
     /// Fill materialised reports again, without blocking readers where there is a unique index.
@@ -189,6 +193,7 @@ impl Fdw {
             }
             Action::Role(role) => role.run(context).await,
             Action::Advise(advise) => advise.run(context).await,
+            Action::Report(report) => report.run(context).await,
             Action::Materialise(materialise) => materialise.run(context).await,
             Action::RefreshMaterialised(refresh) => refresh.run(context).await,
             Action::Refresh { server } => {

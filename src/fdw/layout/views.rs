@@ -8,19 +8,19 @@ use super::super::object::{Detail, Kind, Object, object};
 use super::foreign::foreign_table;
 use super::{Scene, column_list, shard_column};
 
-/// A foreign table a shard, one alone for a reference table, and the view of them.
+/// A foreign table a shard, and the view of them. That of a reference table reads the first shard; the
+/// other shards' are for reports, whose joins run on each shard.
 pub(super) fn objects(scene: &Scene<'_>, table: &Table) -> Result<Vec<Object>> {
-    let shards = if table.sharded {
-        scene.config.shards.len()
-    } else {
-        1
-    };
     let columns = column_list(table);
     let constant = table.sharded.then(|| shard_column(table)).transpose()?;
     let (mut objects, mut branches, mut reads) = (Vec::new(), Vec::new(), Vec::new());
-    for shard in scene.config.shards.iter().take(shards) {
+    for (n, shard) in scene.config.shards.iter().enumerate() {
         let made = foreign_table(scene, shard, table, None);
         let from = made.name.clone();
+        objects.push(made);
+        if n > 0 && !table.sharded {
+            continue;
+        }
         branches.push(match constant {
             Some(column) => format!(
                 "    SELECT {}::text AS {}, {columns} FROM {from}",
@@ -30,7 +30,6 @@ pub(super) fn objects(scene: &Scene<'_>, table: &Table) -> Result<Vec<Object>> {
             None => format!("    SELECT {columns} FROM {from}"),
         });
         reads.push(from);
-        objects.push(made);
     }
     let name = scene.view(table);
     let sql = format!(

@@ -27,4 +27,4 @@ pub(crate) use grammar::Grammar;
 pub(crate) use naive::{Fault, Naive};
 pub(crate) use params::Params;
 pub(crate) use run::{Run, Truth};
-pub(crate) use world::{BANK, EVENTS, Schema, World, world};
+pub(crate) use world::{BANK, EVENTS, Schema, World, prepare, world};

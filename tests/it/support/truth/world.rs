@@ -190,6 +190,11 @@ async fn make(session: &Client, schema: &Schema) {
         .unwrap();
 }
 
+/// Makes a database know the types and collations of a schema's columns.
+pub(crate) async fn prepare(session: &Client, schema: &Schema) {
+    make(session, schema).await;
+}
+
 async fn oracle(local: &LocalCluster, schema: &Schema) -> Client {
     let mut settings = local.owner_conninfo("s0a").unwrap();
     let name = settings.get_user().unwrap().to_owned();
