@@ -162,7 +162,7 @@ fn config(local: &LocalCluster, schema: &Schema, places: &Places) -> Config {
 /// The collations that the schema of events needs, of what this server has. Without ICU both are
 /// PostgreSQL's own, and deterministic.
 async fn collations(session: &Client) -> bool {
-    let icu = "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i')";
+    let icu = "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = 'en-x-icu')";
     let icu: bool = session.query_one(icu, &[]).await.unwrap().get(0);
     let make = if icu {
         "CREATE COLLATION public.lexical (provider = icu, locale = 'en');
