@@ -31,6 +31,10 @@ pub(super) struct Bound {
     pub(super) names: Vec<String>,
     /// Why it cannot run on more than one shard, if something in it cannot.
     pub(super) blocker: Option<Refusal>,
+    /// Why it cannot run on one shard either: it looks at what a shard has.
+    pub(super) local: Option<Refusal>,
+    /// Whether any one shard may answer where no sharded table takes part, in spite of a blocker.
+    pub(super) harmless: bool,
     /// Whether it asks for the time, which is then bound as `$0`.
     pub(super) asks_time: bool,
 }
@@ -102,8 +106,11 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         out: Items::default(),
         scopes: Vec::new(),
         ctes: Vec::new(),
+        later: Vec::new(),
         used: HashSet::new(),
         blocker: None,
+        local: None,
+        harmless: true,
         asks_time: false,
     };
     let mut query = query;
@@ -113,6 +120,8 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         scope: binder.out,
         names,
         blocker: binder.blocker,
+        local: binder.local,
+        harmless: binder.harmless,
         asks_time: binder.asks_time,
     })
 }
@@ -123,9 +132,13 @@ struct Binder<'c> {
     /// What names are looked up in, the innermost last.
     scopes: Vec<Scope>,
     ctes: Vec<Cte>,
+    /// The CTEs of WITH RECURSIVE that are not known yet.
+    later: Vec<String>,
     /// Aliases and names of CTEs that are taken.
     used: HashSet<String>,
     blocker: Option<Refusal>,
+    local: Option<Refusal>,
+    harmless: bool,
     asks_time: bool,
 }
 
@@ -171,8 +184,19 @@ impl Binder<'_> {
         let ctes = self.ctes.len();
         if let Some(with) = &mut query.with {
             let recursive = with.recursive;
-            for cte in &mut with.cte_tables {
-                self.cte(cte, recursive)?;
+            let names: Vec<String> = with
+                .cte_tables
+                .iter()
+                .map(|cte| folded(&cte.alias.name))
+                .collect();
+            for (at, cte) in with.cte_tables.iter_mut().enumerate() {
+                let later = self.later.len();
+                if recursive {
+                    self.later.extend(names.iter().skip(at + 1).cloned());
+                }
+                let outcome = self.cte(cte, recursive);
+                self.later.truncate(later);
+                outcome?;
             }
         }
         let mut order = query.order_by.take();
@@ -462,7 +486,7 @@ impl Binder<'_> {
 
     /// Whether a bare name is a column of the innermost level.
     fn is_column(&self, expr: &Expr) -> bool {
-        match expr {
+        match tree::bare(expr) {
             Expr::Identifier(ident) => {
                 let name = folded(ident);
                 let scope = self.scopes.last();
@@ -505,8 +529,33 @@ impl Binder<'_> {
                 self.function(&function.name, count)?;
                 self.whole_row_arguments(function)?;
             }
-            Expr::Cast { data_type, .. } => {
-                let blocker = volatile::type_blocker(&data_type.to_string());
+            Expr::Cast {
+                data_type,
+                expr: inner,
+                ..
+            } => {
+                let text = tree::bare(inner);
+                if let Some(time) = moment::of_text(data_type, text) {
+                    self.asks_time = true;
+                    *expr = time;
+                    return Ok(());
+                }
+                let blocker = volatile::type_blocker(&data_type.to_string())
+                    .or_else(|| volatile::moment_blocker(data_type, text));
+                let span = expr.span();
+                if let Some(blocker) = blocker {
+                    self.blocker.get_or_insert(blocker.at(span));
+                }
+            }
+            Expr::TypedString(typed) => {
+                let text = Expr::Value(typed.value.clone());
+                if let Some(time) = moment::of_text(&typed.data_type, &text) {
+                    self.asks_time = true;
+                    *expr = time;
+                    return Ok(());
+                }
+                let blocker = volatile::type_blocker(&typed.data_type.to_string())
+                    .or_else(|| volatile::moment_blocker(&typed.data_type, &text));
                 let span = expr.span();
                 if let Some(blocker) = blocker {
                     self.blocker.get_or_insert(blocker.at(span));
@@ -556,11 +605,17 @@ impl Binder<'_> {
     /// Notes a function that may not answer the same everywhere.
     fn function(&mut self, name: &ObjectName, arguments: usize) -> Result<(), Refusal> {
         let parts = names::parts(name).ok_or_else(|| unknown(&name.to_string()))?;
-        let blocker = parts
-            .last()
-            .and_then(|last| volatile::blocker(last, arguments, self.catalog.function(last)));
-        if let Some(blocker) = blocker {
-            self.blocker.get_or_insert(blocker.at(name.span()));
+        let Some(last) = parts.last() else {
+            return Ok(());
+        };
+        let function = self.catalog.function(last);
+        if let Some(blocker) = volatile::blocker(last, arguments, function) {
+            let blocker = blocker.at(name.span());
+            if volatile::is_local(last, function) {
+                self.local.get_or_insert(blocker.clone());
+            }
+            self.harmless = self.harmless && volatile::is_harmless(last);
+            self.blocker.get_or_insert(blocker);
         }
         Ok(())
     }
@@ -716,8 +771,10 @@ static NOTHING: Expr = Expr::Value(sqlparser::ast::ValueWithSpan {
 });
 
 /// The output that an expression of ORDER BY or DISTINCT ON names: by its name, or by its position.
+///
+/// PostgreSQL's grammar drops parentheses: `(n)` is the name, and `(1)` the position.
 fn output(expr: &Expr, names: &[String]) -> Option<usize> {
-    match expr {
+    match tree::bare(expr) {
         Expr::Identifier(ident) => {
             let name = folded(ident);
             names.iter().position(|known| *known == name)
@@ -875,6 +932,27 @@ pub(super) fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
 }
 
 impl Items {
+    /// The key of a sharded table, as its alias calls it.
+    pub(super) fn key(&self, alias: &str) -> Option<Col> {
+        let Kind::Table(table) = &self.items.get(alias)?.kind else {
+            return None;
+        };
+        let Placement::Sharded(Some(key)) = &table.placement else {
+            return None;
+        };
+        Some((alias.to_owned(), self.written(alias, table, key)?))
+    }
+
+    /// The table's column that an alias calls by this name.
+    pub(super) fn table_column(&self, alias: &str, name: &str) -> Option<&super::catalog::Column> {
+        let item = self.items.get(alias)?;
+        let Kind::Table(table) = &item.kind else {
+            return None;
+        };
+        let at = item.columns.as_ref()?.iter().position(|c| c == name)?;
+        table.columns.get(at)
+    }
+
     /// What a table's column is called under an alias.
     pub(super) fn written(&self, alias: &str, table: &Table, column: &str) -> Option<String> {
         let at = table

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlparser::ast::{Expr, Function, Query, Select, SetExpr, TableFactor, TableWithJoins};
 
-use super::bind::{builtin_name, plain_arguments};
+use super::bind::builtin_name;
 use super::catalog::Catalog;
 use super::spread;
 use super::tree::{self, Node};
@@ -135,8 +135,12 @@ fn defined(query: &Query, out: &mut HashSet<String>) {
 
 /// Whether a call aggregates the rows of its level.
 pub(super) fn is_aggregate(function: &Function, catalog: &Catalog) -> bool {
-    function.over.is_none()
-        && builtin_or_own(function).is_some_and(|name| catalog.function(&name).aggregate)
+    // SQL/JSON's are part of the grammar, and no functions of the catalogue.
+    let is_one = |name: String| {
+        matches!(name.as_str(), "json_arrayagg" | "json_objectagg")
+            || catalog.function(&name).aggregate
+    };
+    function.over.is_none() && builtin_or_own(function).is_some_and(is_one)
 }
 
 fn builtin_or_own(function: &Function) -> Option<String> {
@@ -155,11 +159,8 @@ pub(super) fn aggregates_outside(expr: &Expr, catalog: &Catalog) -> bool {
                     let given = declared(query);
                     tree::any_in_query(query, &mut |expr| match expr {
                         Expr::Function(function) if is_aggregate(function, catalog) => {
-                            let used: HashSet<String> = plain_arguments(function)
-                                .into_iter()
-                                .flatten()
-                                .flat_map(names_in)
-                                .collect();
+                            // Its FILTER and its ORDER BY count as well.
+                            let used = names_in(expr);
                             !used.is_empty() && used.is_disjoint(&given)
                         }
                         _ => false,

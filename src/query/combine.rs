@@ -362,8 +362,13 @@ impl Work<'_> {
                 windows = windows || tree::any_expr(expr, &mut |e| window(e));
             }
         });
+        // Values that are equal may differ in what is made of them, as 1.0 and 1.00 do as text: the
+        // columns themselves have to be what is asked for.
+        let plain = |item: &SelectItem| keys::col(super::bind::item_expr(item)).is_some();
         self.splits
             && matches!(select.distinct, Some(Distinct::Distinct))
+            && select.projection.iter().all(plain)
+            && select.selection.is_none()
             && !windows
             && !self.is_grouped(select, order)
     }
@@ -639,11 +644,11 @@ impl Work<'_> {
                 else {
                     return Ok(());
                 };
-                let Placement::Sharded(key) = table.placement.clone() else {
+                let Placement::Sharded(_) = table.placement else {
                     return Ok(());
                 };
                 let columns = needed.get(&alias).cloned().unwrap_or_default();
-                let keys: Vec<Col> = key.iter().map(|key| (alias.clone(), key.clone())).collect();
+                let keys: Vec<Col> = self.items.key(&alias).into_iter().collect();
                 let pushed: Vec<Expr> = match nullable.contains(&alias) {
                     true => Vec::new(),
                     false => conditions

@@ -1,7 +1,8 @@
 //! `now()` and its like: asked of one server once, and bound, so that all shards have one time.
 
 use sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart, Value,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Value,
 };
 
 use super::bind::{builtin_name, plain_arguments};
@@ -40,6 +41,43 @@ pub(super) fn replacement(function: &Function) -> Option<Expr> {
         cast(parameter(), "timestamptz"),
         &ty,
     ))))
+}
+
+/// What stands for `'now'` and the like as a constant of a type of time; `None` for others.
+pub(super) fn of_text(data_type: &DataType, text: &Expr) -> Option<Expr> {
+    let Expr::Value(value) = text else {
+        return None;
+    };
+    let Value::SingleQuotedString(text) = &value.value else {
+        return None;
+    };
+    let dated = matches!(data_type, DataType::Date | DataType::Timestamp(..));
+    let now = cast(parameter(), "timestamptz");
+    let day = |days: i8| {
+        let today = cast(now.clone(), "date");
+        let number = Value::Number(days.unsigned_abs().to_string(), false);
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: Box::new(today),
+            op: match days < 0 {
+                true => BinaryOperator::Minus,
+                false => BinaryOperator::Plus,
+            },
+            right: Box::new(Expr::Value(number.with_empty_span())),
+        }))
+    };
+    let moment = match text.trim().to_ascii_lowercase().as_str() {
+        "now" if dated || matches!(data_type, DataType::Time(..)) => now,
+        "today" if dated => day(0),
+        "tomorrow" if dated => day(1),
+        "yesterday" if dated => day(-1),
+        _ => return None,
+    };
+    Some(Expr::Nested(Box::new(Expr::Cast {
+        kind: CastKind::DoubleColon,
+        expr: Box::new(moment),
+        data_type: data_type.clone(),
+        format: None,
+    })))
 }
 
 fn parameter() -> Expr {

@@ -7,7 +7,8 @@ use sqlparser::ast::{
 /// An identifier as PostgreSQL folds it.
 pub(super) fn folded(ident: &Ident) -> String {
     match ident.quote_style {
-        None => ident.value.to_lowercase(),
+        // Of UTF-8 PostgreSQL folds what is ASCII only.
+        None => ident.value.to_ascii_lowercase(),
         Some(_) => ident.value.clone(),
     }
 }

@@ -263,7 +263,7 @@ pub(super) async fn shaped(
             Err(Stop::Ask(question)) => {
                 let key = question.to_string();
                 let text = render::text(&question, types);
-                let (_, columns) = describer.describe(&text.sql).await?;
+                let (_, columns) = describer.describe(&text.sql).await.map_err(own)?;
                 let names = columns.iter().map(|c| c.ty.name().to_owned()).collect();
                 if answers.insert(key, names).is_some() {
                     return Err(Error::refused("the plan asks the same question twice"));
@@ -315,8 +315,17 @@ async fn pushed(
             })
         })
         .collect();
+    // Of another type the client would not know the number.
+    let known = |count: &Option<Count>| match count {
+        Some(Count::Param(number)) => matches!(
+            number.checked_sub(1).and_then(|at| types.get(at)),
+            Some(&(Type::INT2 | Type::INT4 | Type::INT8))
+        ),
+        _ => true,
+    };
+    let counted = known(&push.limit) && known(&push.offset);
     match order {
-        Some(order) if !push.needs_node => Ok(Steps::Merge(Merging {
+        Some(order) if !push.needs_node && counted => Ok(Steps::Merge(Merging {
             text: text.into(),
             only: push.fragment.only,
             order,

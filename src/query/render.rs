@@ -161,20 +161,76 @@ pub(super) fn fed(text: &Text, fragments: &[Vec<Carried>]) -> String {
     sql
 }
 
-/// A fragment stands behind FROM, or behind a comma of it; its columns are named with it elsewhere.
+/// A fragment stands behind FROM, or behind a comma of it; its columns are named with it elsewhere. What
+/// is quoted is the caller's own.
 fn replace_from(sql: &str, name: &str, rows: &str) -> String {
     let mut out = String::with_capacity(sql.len() + rows.len());
     let mut rest = sql;
     let item = rows.strip_prefix("FROM ").unwrap_or(rows);
-    while let Some(at) = rest.find(name) {
-        let (before, behind) = rest.split_at(at);
-        let behind = behind.strip_prefix(name).unwrap_or(behind);
-        out.push_str(before);
-        let goes_on =
-            behind.starts_with(|c: char| c == '.' || c.is_ascii_alphanumeric() || c == '_');
-        out.push_str(if goes_on { name } else { item });
+    while let Some(next) = rest.chars().next() {
+        let length = match quoted(rest, out.chars().next_back()) {
+            Some(length) => length,
+            None => match rest.strip_prefix(name) {
+                Some(behind) => {
+                    let goes_on = behind
+                        .starts_with(|c: char| c == '.' || c.is_ascii_alphanumeric() || c == '_');
+                    out.push_str(if goes_on { name } else { item });
+                    rest = behind;
+                    continue;
+                }
+                None => next.len_utf8(),
+            },
+        };
+        let (copied, behind) = rest.split_at(length);
+        out.push_str(copied);
         rest = behind;
     }
-    out.push_str(rest);
     out
+}
+
+/// The length of what is quoted, if a text begins with a quote.
+fn quoted(text: &str, before: Option<char>) -> Option<usize> {
+    let quote = text.chars().next()?;
+    if quote == '$' {
+        let tag = text.get(1..)?.find('$')?;
+        let open = text.get(..tag + 2)?;
+        let named = open.trim_matches('$');
+        // A parameter is none.
+        if named.starts_with(|c: char| c.is_ascii_digit())
+            || named.contains(|c: char| !c.is_alphanumeric() && c != '_')
+        {
+            return None;
+        }
+        let end = text.get(open.len()..)?.find(open)?;
+        return Some(end + 2 * open.len());
+    }
+    if !matches!(quote, '\'' | '"') {
+        return None;
+    }
+    let escapes = quote == '\'' && matches!(before, Some('E' | 'e'));
+    let mut escaped = false;
+    // A doubled quote ends one and begins the next.
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if escapes => escaped = true,
+            _ if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    Some(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_left_alone() {
+        let sql = "SELECT 'f0', E'\\'f0', $x$ f0 $x$, $1 AS \"f0\", 'it''s f0', f0.c1 FROM f0, f01";
+        assert_eq!(
+            replace_from(sql, "f0", "FROM (x) AS f0"),
+            "SELECT 'f0', E'\\'f0', $x$ f0 $x$, $1 AS \"f0\", 'it''s f0', f0.c1 FROM (x) AS f0, f01"
+        );
+    }
 }

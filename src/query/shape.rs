@@ -5,8 +5,8 @@
 //! rows (pull).
 
 use sqlparser::ast::{
-    Distinct, Expr, Ident, LimitClause, Offset, OffsetRows, OrderBy, OrderByExpr, OrderByKind,
-    OrderByOptions, OrderBySort, Query, SelectItem, SetExpr, Value,
+    DataType, Distinct, Expr, Ident, LimitClause, Offset, OffsetRows, OrderBy, OrderByExpr,
+    OrderByKind, OrderByOptions, OrderBySort, Query, SelectItem, SetExpr, Value,
 };
 
 use super::bind::{Bound, item_expr, position};
@@ -101,11 +101,17 @@ pub(super) fn shape(
     effort: Effort,
 ) -> Result<Shape, Stop> {
     let items = &bound.scope;
+    if let Some(local) = &bound.local {
+        return Ok(Shape {
+            pins: None,
+            body: Body::OneShard(local.clone()),
+        });
+    }
     let pins = Analysis::pins(&bound.query, items, catalog);
     let mut analysis = Analysis::new(items, catalog);
     let whole = analysis.query(&bound.query, &[]);
     let body = match (whole, &bound.blocker) {
-        (Spread::Same, _) => Body::Anywhere,
+        (Spread::Same, blocker) if blocker.is_none() || bound.harmless => Body::Anywhere,
         (_, Some(blocker)) => Body::OneShard(blocker.clone()),
         _ => {
             let push = match effort.push && plain_limits(&bound.query) {
@@ -161,7 +167,16 @@ fn count(expr: &Expr) -> Option<Count> {
             Value::Placeholder(name) => keys::number(name).map(Count::Param),
             _ => None,
         },
-        Expr::Cast { expr, .. } => count(expr),
+        Expr::Cast {
+            expr,
+            data_type:
+                DataType::BigInt(None)
+                | DataType::Int8(None)
+                | DataType::Int(None)
+                | DataType::Integer(None)
+                | DataType::Int4(None),
+            ..
+        } => count(expr),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier};
 use super::bind::Items;
 use super::catalog::Catalog;
 use super::keys::{Col, Term};
-use super::tree::{self, Node};
+use super::tree;
 
 /// Conditions on the keys that count, all of which hold: each is a list of keys, one of which it is.
 pub(super) type Restrictions = Vec<Vec<Term>>;
@@ -82,15 +82,17 @@ impl<'a> Analysis<'a> {
         if !cut {
             return spread;
         }
+        let mut near = anchors.to_vec();
+        if let SetExpr::Select(select) = query.body.as_ref()
+            && let (Rows::Parts { keys, .. }, _) = self.rows(select, anchors)
+        {
+            near.extend(keys);
+        }
+        // What the order and the limits ask for counts for the pins in any case.
         let mut outside = Spread::Same;
-        tree::query_nodes(query, &mut |node| {
-            // Those of a SELECT are looked at once more, which is no harm.
-            if let Node::Expr(expr) = node
-                && !matches!(spread, Spread::Parts(_))
-            {
-                outside = beside(outside.clone(), self.inner(expr, anchors));
-            }
-        });
+        for expr in tree::cut_exprs(query) {
+            outside = beside(outside, self.inner(expr, &near));
+        }
         match (spread, outside) {
             (_, Spread::Whole | Spread::Parts(_)) | (Spread::Parts(_), _) => Spread::Whole,
             (spread, outside) => beside(spread, outside),

@@ -304,6 +304,10 @@ impl<'a> Sql<'a> {
         let columns = Arc::clone(&plan.columns);
         let alone = match (self.pinned(plan, &own)?, &plan.steps) {
             (Some(shard), _) => Some(vec![shard]),
+            // PostgreSQL's own error: of a limit and an offset the shards see the sum only.
+            (None, Steps::Merge(merging)) if is_negative(merging, &own) => {
+                Some(vec![ShardIndex(0)])
+            }
             (None, Steps::Anywhere) => Some(self.core.shards().map(|(shard, _)| shard).collect()),
             (None, _) => None,
         };
@@ -351,6 +355,9 @@ impl<'a> Sql<'a> {
     }
 
     fn merge(&self, merging: &Merging, args: &Args) -> Result<FanOutRows<'a>> {
+        if is_negative(merging, &args.own) {
+            return Err(Error::refused("LIMIT and OFFSET must not be negative"));
+        }
         let shards: Vec<ShardIndex> = self.shards(&merging.only, &args.own)?.into_iter().collect();
         let mut merge = match merging.order.is_empty() {
             true => Merge::concat(),
@@ -576,17 +583,25 @@ impl Args {
 fn rows_of(count: Option<&Count>, params: &[Encoded]) -> Option<u64> {
     match count? {
         Count::Number(number) => Some(*number),
-        Count::Param(number) => {
-            let param = params.get(number.checked_sub(1)?)?;
-            let bytes = param.bytes.as_deref()?;
-            let number = match param.ty {
-                Type::INT8 => i64::from_be_bytes(bytes.try_into().ok()?),
-                Type::INT4 => i32::from_be_bytes(bytes.try_into().ok()?).into(),
-                Type::INT2 => i16::from_be_bytes(bytes.try_into().ok()?).into(),
-                _ => return None,
-            };
-            // The servers refuse what is negative.
-            u64::try_from(number).ok()
-        }
+        Count::Param(number) => u64::try_from(given(*number, params)?).ok(),
     }
+}
+
+fn is_negative(merging: &Merging, params: &[Encoded]) -> bool {
+    let counts = [&merging.limit, &merging.offset];
+    counts.into_iter().any(|count| match count {
+        Some(Count::Param(number)) => given(*number, params).is_some_and(|rows| rows < 0),
+        _ => false,
+    })
+}
+
+fn given(number: usize, params: &[Encoded]) -> Option<i64> {
+    let param = params.get(number.checked_sub(1)?)?;
+    let bytes = param.bytes.as_deref()?;
+    Some(match param.ty {
+        Type::INT8 => i64::from_be_bytes(bytes.try_into().ok()?),
+        Type::INT4 => i32::from_be_bytes(bytes.try_into().ok()?).into(),
+        Type::INT2 => i16::from_be_bytes(bytes.try_into().ok()?).into(),
+        _ => return None,
+    })
 }

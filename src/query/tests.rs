@@ -35,7 +35,7 @@ fn catalog() -> Catalog {
             (
                 "r",
                 Placement::Reference,
-                &[("id", "bigint"), ("z", "text")],
+                &[("id", "bigint"), ("z", "text"), ("l", "text[]")],
             ),
             ("local", Placement::Undeclared, &[("id", "bigint")]),
         ],
@@ -187,6 +187,25 @@ fn tiers() {
             "pull",
             "SELECT b.k, count(*) FROM a LEFT JOIN b ON b.k = a.k GROUP BY b.k, array_agg(a.x)",
         ),
+        // What is above is an aggregate, for what it looks at is.
+        (
+            "pull",
+            "SELECT (SELECT count(*) FILTER (WHERE a.n > 1)) FROM a",
+        ),
+        ("pull", "SELECT (SELECT array_agg(1 ORDER BY a.n)) FROM a"),
+        ("pull", "SELECT json_arrayagg(x) FROM a"),
+        // Its right side is kept whole, whatever the condition says.
+        (
+            "pull",
+            "SELECT a.x FROM a RIGHT JOIN (a AS c JOIN b ON c.n = b.n) ON a.k = c.k AND c.k = b.k",
+        ),
+        (
+            "pull",
+            "SELECT x FROM a WHERE k = 1 LIMIT (SELECT count(*) FROM b)",
+        ),
+        // `k` is another column here.
+        ("push", "SELECT t.n FROM a AS t (k, id) WHERE t.k = 1"),
+        ("pass", "SELECT t.n FROM a AS t (k, id) WHERE t.id = 1"),
         ("refused", "SELECT random() FROM a"),
     ] {
         assert_eq!(tier(sql).0, wanted, "{sql}");
@@ -282,6 +301,22 @@ fn keys_narrow() {
         only("SELECT s.x FROM (SELECT k, x FROM a) s WHERE s.k = 1"),
         1
     );
+}
+
+#[test]
+fn dependent_arrays_are_not_taken_apart() {
+    let Body::Combine(combined) =
+        shaped("SELECT r.id, r.z, r.l IS NULL, count(*) FROM a JOIN r ON r.id = a.n GROUP BY r.id")
+            .body
+    else {
+        panic!("one node puts it together");
+    };
+    let text = combined.query.to_string();
+    assert!(
+        text.contains("mode() WITHIN GROUP (ORDER BY pgshard_f0.c4) IS NULL"),
+        "{text}"
+    );
+    assert!(text.contains("(array_agg(pgshard_f0.c3))[1]"), "{text}");
 }
 
 #[test]

@@ -505,6 +505,22 @@ pub(super) fn sort_keys(query: &Query) -> &[OrderByExpr] {
     }
 }
 
+/// The expressions of a query's order and of its limits.
+pub(super) fn cut_exprs(query: &Query) -> Vec<&Expr> {
+    let mut out: Vec<&Expr> = sort_keys(query).iter().map(|key| &key.expr).collect();
+    if let Some(sqlparser::ast::LimitClause::LimitOffset { limit, offset, .. }) =
+        &query.limit_clause
+    {
+        out.extend(
+            limit
+                .iter()
+                .chain(offset.iter().map(|offset| &offset.value)),
+        );
+    }
+    out.extend(query.fetch.iter().flat_map(|fetch| &fetch.quantity));
+    out
+}
+
 /// The query of a statement, if it is one.
 pub(super) fn query_of(statement: Statement) -> Option<Box<Query>> {
     match statement {

@@ -1,5 +1,7 @@
 //! Functions that may not answer the same on every shard.
 
+use sqlparser::ast::{DataType, Expr, Value};
+
 use super::catalog::Function;
 use super::refusal::Refusal;
 
@@ -108,6 +110,72 @@ const SOUND_WITH_TWO: &[&str] = &[
     "websearch_to_tsquery",
 ];
 
+/// Functions whose answer is as good from any server.
+const HARMLESS: &[&str] = &[
+    "clock_timestamp",
+    "current_catalog",
+    "current_database",
+    "current_role",
+    "current_schema",
+    "current_schemas",
+    "current_setting",
+    "current_user",
+    "gen_random_uuid",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "random",
+    "random_normal",
+    "session_user",
+    "timeofday",
+    "uuidv4",
+    "uuidv7",
+    "version",
+];
+
+/// Names of the grammar's own, that no catalogue lists, for what differs between servers.
+const OF_THE_SERVER: &[&str] = &["current_catalog", "current_role", "session_user", "user"];
+
+/// Whether any server may answer a blocked function.
+pub(super) fn is_harmless(name: &str) -> bool {
+    HARMLESS.binary_search(&name).is_ok() || SOUND.binary_search(&name).is_ok()
+}
+
+/// Whether a blocked function looks at the tables of the server that runs it: also where all rows are on
+/// one shard, what it finds may not be.
+pub(super) fn is_local(name: &str, function: Function) -> bool {
+    function.foreign
+        || name.ends_with("_to_xml")
+        || name.ends_with("_to_xmlschema")
+        || name.ends_with("_to_xml_and_xmlschema")
+        || (name.starts_with("pg_") && name.ends_with("_size"))
+        || matches!(name, "ts_stat" | "pg_sequence_last_value" | "pg_stat_file")
+}
+
+/// Why a text is no constant: `'now'` and the like are another moment on each shard.
+pub(super) fn moment_blocker(ty: &DataType, text: &Expr) -> Option<Refusal> {
+    let Expr::Value(value) = text else {
+        return None;
+    };
+    let (Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text)) = &value.value else {
+        return None;
+    };
+    let ty = ty.to_string().to_ascii_lowercase();
+    let of_time = ["date", "time", "timestamp", "timestamptz", "timetz"];
+    let base = ty.rsplit('.').next().unwrap_or(&ty);
+    let base = base.split(['(', ' ', '[']).next().unwrap_or(base);
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphabetic());
+    let moves = words.any(|word| matches!(word, "now" | "today" | "tomorrow" | "yesterday"));
+    (of_time.contains(&base) && moves).then(|| {
+        Refusal::new(
+            format!("'{text}' as a {base}"),
+            "each shard would read it at its own moment",
+            "use now(), which is asked once, or pass the time as a parameter",
+        )
+    })
+}
+
 /// Why a function cannot run on many shards; `None` if it can.
 pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Option<Refusal> {
     let sound =
@@ -115,6 +183,15 @@ pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Optio
     let refusal =
         |reason: &str, instead: &str| Some(Refusal::new(format!("{name}()"), reason, instead));
     match function {
+        Function {
+            volatile: true,
+            foreign: true,
+            ..
+        } => refusal(
+            "it is a volatile function of your own: it may read a shard's tables, and would see that \
+             shard's rows only",
+            "declare it IMMUTABLE if it reads no table, or write its query out",
+        ),
         Function { volatile: true, .. } => refusal(
             "it is volatile: each shard would have its own values",
             "compute it in the program and pass it as a parameter",
@@ -127,6 +204,10 @@ pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Optio
             "it is a stable function of your own: it may read a shard's tables, and would see that \
              shard's rows only",
             "declare it IMMUTABLE if it reads no table, or write its query out",
+        ),
+        _ if OF_THE_SERVER.contains(&name) => refusal(
+            "it depends on the server that runs it",
+            "pass its value as a parameter",
         ),
         Function { stable: true, .. } if !sound => refusal(
             "it depends on the server that runs it",
@@ -170,5 +251,6 @@ mod tests {
     #[test]
     fn sorted() {
         assert!(SOUND.is_sorted());
+        assert!(HARMLESS.is_sorted());
     }
 }

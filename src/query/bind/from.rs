@@ -6,6 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::{Binder, Column, Item, Kind, Scope, column, unknown};
+use crate::query::keys;
 use crate::query::names::{self, folded, ident};
 use crate::query::refusal::Refusal;
 use crate::query::tree;
@@ -85,10 +86,16 @@ impl Binder<'_> {
                 op: BinaryOperator::Eq,
                 right: Box::new(r.clone()),
             });
+            // Of two types the merged column has the common one, as COALESCE does.
+            let one_type = self
+                .type_of(&l)
+                .is_some_and(|l| self.type_of(&r) == Some(l));
             let expr = match operator {
-                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => r,
                 JoinOperator::FullOuter(_) => coalesce(l, r),
-                _ => l,
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) if one_type => r,
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) => coalesce(r, l),
+                _ if one_type => l,
+                _ => coalesce(l, r),
             };
             merged.push(Column {
                 name: name.clone(),
@@ -113,6 +120,25 @@ impl Binder<'_> {
         scope.aliases.extend(right.aliases);
         scope.tables.extend(right.tables);
         Ok(scope)
+    }
+
+    /// The type of a column, if it is a table's.
+    fn type_of(&self, expr: &Expr) -> Option<String> {
+        let (alias, name) = keys::col(expr)?;
+        self.column_type(&alias, &name)
+    }
+
+    fn column_type(&self, alias: &str, name: &str) -> Option<String> {
+        if let Some(column) = self.out.table_column(alias, name) {
+            return column.ty.split('(').next().map(|ty| ty.trim().to_owned());
+        }
+        let mut types = self
+            .out
+            .sources(alias, name)?
+            .iter()
+            .map(|(alias, name)| self.column_type(alias, name));
+        let first = types.next()??;
+        types.all(|ty| ty.as_ref() == Some(&first)).then_some(first)
     }
 
     fn factor(&mut self, factor: &mut TableFactor, left: &Scope) -> Result<Scope, Refusal> {
@@ -233,6 +259,16 @@ impl Binder<'_> {
                 .as_ref()
                 .map_or_else(|| single.clone(), |alias| folded(&alias.name));
             return self.add(kind, &written, Some(columns), alias);
+        }
+        if let [single] = parts.as_slice()
+            && self.later.contains(single)
+        {
+            return Err(Refusal::new(
+                name.to_string(),
+                "it is a CTE that comes later",
+                "define a CTE before those that name it",
+            )
+            .at(span));
         }
         let table = self.catalog.table(&parts).cloned().ok_or_else(|| {
             Refusal::new(

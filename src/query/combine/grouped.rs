@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, OrderByExpr, Select,
-    SelectItem, Subscript, Value,
+    FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions,
+    Select, SelectItem, Subscript, Value,
 };
 
 use crate::query::bind::{Items, Kind};
@@ -52,8 +52,78 @@ impl<'a> Dependent<'a> {
     }
 }
 
+impl Dependent<'_> {
+    /// The value that all rows of a group have, of such a column; `of` is what stands for it.
+    pub(super) fn value(&self, column: &Expr, of: Expr) -> Expr {
+        let ty = keys::col(column)
+            .and_then(|(alias, name)| self.items.table_column(&alias, &name))
+            .map_or("", |column| column.ty.as_str());
+        match is_element(ty) {
+            true => first_of(of),
+            false => mode_of(of),
+        }
+    }
+}
+
+/// Whether an array of a type has its values as elements: not that of an array, nor of a domain that may
+/// be over one.
+fn is_element(ty: &str) -> bool {
+    const PLAIN: &[&str] = &[
+        "bigint",
+        "bit",
+        "boolean",
+        "bytea",
+        "character",
+        "cidr",
+        "date",
+        "double",
+        "inet",
+        "integer",
+        "interval",
+        "json",
+        "jsonb",
+        "money",
+        "name",
+        "numeric",
+        "real",
+        "smallint",
+        "text",
+        "time",
+        "timestamp",
+        "uuid",
+        "xml",
+    ];
+    let base = ty.split(['(', ' ']).next().unwrap_or_default();
+    !ty.ends_with("[]") && PLAIN.contains(&base)
+}
+
+/// The same for any type that has an order.
+fn mode_of(expr: Expr) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new("mode"))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: Vec::new(),
+            clauses: Vec::new(),
+        }),
+        within_group: vec![OrderByExpr {
+            expr,
+            options: OrderByOptions {
+                sort: None,
+                nulls_first: None,
+            },
+            with_fill: None,
+        }],
+        filter: None,
+        null_treatment: None,
+        over: None,
+    })
+}
+
 /// The value that all rows of a group have.
-pub(super) fn first_of(expr: Expr) -> Expr {
+fn first_of(expr: Expr) -> Expr {
     let call = Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new("array_agg"))]),
         uses_odbc_syntax: false,
@@ -125,7 +195,7 @@ fn complete_expr(expr: &mut Expr, group_by: &[Expr], dependent: &Dependent<'_>, 
         return;
     }
     if dependent.has(expr) {
-        *expr = first_of(expr.clone());
+        *expr = dependent.value(expr, expr.clone());
         return;
     }
     tree::children_mut(expr, &mut |node| match node {

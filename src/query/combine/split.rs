@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::fragment::{self, select_of};
-use super::grouped::{self, Dependent};
+use super::grouped::Dependent;
 use super::{Stop, Work};
 use crate::query::bind::{builtin_name, item_expr, plain_arguments, position};
 use crate::query::closed;
@@ -376,13 +376,11 @@ impl Rewriting<'_> {
             *expr = self.put_together(function, &part);
             return;
         }
-        if self
-            .dependent
-            .as_ref()
-            .is_some_and(|dependent| dependent.has(expr))
+        if let Some(dependent) = &self.dependent
+            && dependent.has(expr)
         {
             let place = self.columns.value(expr.clone());
-            *expr = grouped::first_of(self.cell(place));
+            *expr = dependent.value(expr, self.cell(place));
             return;
         }
         // A column that is left over would be grouped by something that is written otherwise.

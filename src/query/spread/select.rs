@@ -235,7 +235,14 @@ impl Analysis<'_> {
             if let Some(condition) = condition {
                 self.learn(&mut known, condition);
             }
-            let right = self.factor(&join.relation, &known, &left, anchors);
+            // Rows to the right that do not match are kept by these joins: inside of it the condition
+            // says nothing.
+            let keeps_right = matches!(
+                join.join_operator,
+                JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+            );
+            let inside = if keeps_right { classes } else { &known };
+            let right = self.factor(&join.relation, inside, &left, anchors);
             // What the condition asks has to be near as well.
             let mut near = anchors.to_vec();
             for side in [&rows, &right] {
@@ -299,8 +306,8 @@ impl Analysis<'_> {
         let spread = match (&item.kind, factor) {
             (Kind::Table(table), _) => {
                 return match &table.placement {
-                    Placement::Sharded(key) => Rows::Parts {
-                        keys: key.iter().map(|key| (alias.clone(), key.clone())).collect(),
+                    Placement::Sharded(_) => Rows::Parts {
+                        keys: self.items.key(&alias).into_iter().collect(),
                         only: Vec::new(),
                     },
                     Placement::Reference => Rows::Same,
@@ -362,10 +369,9 @@ impl Analysis<'_> {
             return false;
         };
         match &item.kind {
-            Kind::Table(table) => table
-                .columns
-                .iter()
-                .find(|column| column.name == *name)
+            Kind::Table(_) => self
+                .items
+                .table_column(alias, name)
                 .is_some_and(|column| is_of_key_type(column, self.catalog.key_type)),
             Kind::Query | Kind::Cte(_) => self
                 .items
@@ -394,11 +400,11 @@ impl Analysis<'_> {
                     if let Some(Kind::Table(table)) = self.items.items.get(&alias).map(|i| &i.kind)
                     {
                         match &table.placement {
-                            Placement::Sharded(Some(key)) => {
-                                groups.push(vec![(alias, key.clone())]);
-                            }
                             Placement::Reference => {}
-                            _ => self.pins = None,
+                            _ => match self.items.key(&alias) {
+                                Some(key) => groups.push(vec![key]),
+                                None => self.pins = None,
+                            },
                         }
                     }
                 }
