@@ -31,6 +31,8 @@ pub(super) struct Bound {
     pub(super) names: Vec<String>,
     /// Why it cannot run on more than one shard, if something in it cannot.
     pub(super) blocker: Option<Refusal>,
+    /// The same of a change, each of whose rows may have a value of its own.
+    pub(super) change_blocker: Option<Refusal>,
     /// Whether it asks for the time, which is then bound as `$0`.
     pub(super) asks_time: bool,
 }
@@ -104,6 +106,7 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         ctes: Vec::new(),
         used: HashSet::new(),
         blocker: None,
+        change_blocker: None,
         asks_time: false,
     };
     let mut query = query;
@@ -113,6 +116,7 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         scope: binder.out,
         names,
         blocker: binder.blocker,
+        change_blocker: binder.change_blocker,
         asks_time: binder.asks_time,
     })
 }
@@ -126,6 +130,7 @@ struct Binder<'c> {
     /// Aliases and names of CTEs that are taken.
     used: HashSet<String>,
     blocker: Option<Refusal>,
+    change_blocker: Option<Refusal>,
     asks_time: bool,
 }
 
@@ -509,7 +514,9 @@ impl Binder<'_> {
                 let blocker = volatile::type_blocker(&data_type.to_string());
                 let span = expr.span();
                 if let Some(blocker) = blocker {
-                    self.blocker.get_or_insert(blocker.at(span));
+                    let blocker = blocker.at(span);
+                    self.change_blocker.get_or_insert_with(|| blocker.clone());
+                    self.blocker.get_or_insert(blocker);
                 }
             }
             _ => {}
@@ -560,7 +567,14 @@ impl Binder<'_> {
             .last()
             .and_then(|last| volatile::blocker(last, arguments, self.catalog.function(last)));
         if let Some(blocker) = blocker {
-            self.blocker.get_or_insert(blocker.at(name.span()));
+            let blocker = blocker.at(name.span());
+            if !parts
+                .last()
+                .is_some_and(|last| volatile::is_each_rows_own(last, self.catalog.function(last)))
+            {
+                self.change_blocker.get_or_insert_with(|| blocker.clone());
+            }
+            self.blocker.get_or_insert(blocker);
         }
         Ok(())
     }
