@@ -33,6 +33,8 @@ pub(super) struct Bound {
     pub(super) blocker: Option<Refusal>,
     /// The same of a change, each of whose rows may have a value of its own.
     pub(super) change_blocker: Option<Refusal>,
+    /// Whether it asks for all columns, of which a table may get more.
+    pub(super) stars: bool,
     /// Whether it asks for the time, which is then bound as `$0`.
     pub(super) asks_time: bool,
 }
@@ -107,6 +109,7 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         used: HashSet::new(),
         blocker: None,
         change_blocker: None,
+        stars: false,
         asks_time: false,
     };
     let mut query = query;
@@ -117,6 +120,7 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         names,
         blocker: binder.blocker,
         change_blocker: binder.change_blocker,
+        stars: binder.stars,
         asks_time: binder.asks_time,
     })
 }
@@ -131,6 +135,7 @@ struct Binder<'c> {
     used: HashSet<String>,
     blocker: Option<Refusal>,
     change_blocker: Option<Refusal>,
+    stars: bool,
     asks_time: bool,
 }
 
@@ -372,6 +377,7 @@ impl Binder<'_> {
                         return Err(unknown_columns(unique).at(options.span()));
                     }
                 }
+                self.stars = true;
                 for column in scope.columns {
                     names.push(column.name.clone());
                     projection.push(named(column.expr, &column.name));
@@ -389,6 +395,7 @@ impl Binder<'_> {
                     .columns_of(&alias)
                     .ok_or_else(|| unknown_columns(&alias).at(name.span()))?
                     .to_vec();
+                self.stars = true;
                 for name in columns {
                     projection.push(SelectItem::UnnamedExpr(column(&alias, &name)));
                     names.push(name);

@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::describe::Describer;
 use super::plan::{self, Plan};
 use super::refusal::Refusal;
+use super::rows::Changed;
 use crate::client::{Core, deadline};
 use crate::error::{Error, Result};
 use crate::fanout::Reading;
@@ -16,7 +17,8 @@ use crate::fanout::Reading;
 const PLANS: usize = 1024;
 /// Longer statements are planned each time, so that what is kept has a bound.
 const LONGEST: usize = 16 << 10;
-/// A catalogue of this age need not be asked for once more.
+/// A catalogue of this age need not be asked for once more. Plans that have written out the columns of a
+/// table are kept for as long: nothing tells that there is one more.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a plan and the catalogue may be used.
 const AGE: Duration = Duration::from_secs(300);
@@ -73,7 +75,11 @@ impl Planner {
     fn known(&self, sql: &str) -> Option<Arc<Plan>> {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = plans.get(sql)?;
-        (plan.made.elapsed() < AGE).then(|| Arc::clone(plan))
+        let age = match plan.stars {
+            true => FRESH,
+            false => AGE,
+        };
+        (plan.made.elapsed() < age).then(|| Arc::clone(plan))
     }
 
     /// The catalogue.
@@ -112,12 +118,15 @@ impl Planner {
 
     /// Forgets what a failure says is out of date; whether that may help.
     pub(super) fn is_stale(&self, error: &Error, made: Instant) -> bool {
-        let changed = error.sqlstate().is_some_and(|code| {
-            matches!(
-                code.as_str(),
-                "42P01" | "42703" | "42883" | "42704" | "42804" | "0A000" | "42P18" | "42803"
-            )
-        });
+        let changed =
+            std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Changed>);
+        let changed = changed
+            || error.sqlstate().is_some_and(|code| {
+                matches!(
+                    code.as_str(),
+                    "42P01" | "42703" | "42883" | "42704" | "42804" | "0A000" | "42P18" | "42803"
+                )
+            });
         if !changed || made.elapsed() < Duration::from_millis(100) {
             return false;
         }

@@ -479,7 +479,7 @@ async fn what_cannot_be_right_is_refused() {
         ("MERGE INTO customers c USING bank_accounts b ON b.customer_id = c.customer_id WHEN MATCHED THEN DELETE".into(), "", ""),
         ("SELECT 1".into(), "query", "nothing"),
         ("TRUNCATE customers".into(), "TRUNCATE", "neither"),
-        ("SET search_path TO public".into(), "SET", "neither"),
+        ("SET search_path = public".into(), "SET", "neither"),
     ];
     for (sql, construct, reason) in cases {
         bank.refused(sql, construct, reason).await;

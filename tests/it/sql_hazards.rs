@@ -61,6 +61,8 @@ async fn things(shards: usize, replicas: usize) -> (LocalCluster, Config, Vec<Cl
     (local, config, owners)
 }
 
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
 /// A key of a shard.
 fn key(cluster: &Cluster, shard: usize) -> CustomerId {
     let name = format!("s{shard}");
@@ -145,7 +147,7 @@ async fn running(owners: &[Client]) -> i64 {
     let mut running = 0;
     for owner in owners {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' \
-                   AND state <> 'idle' AND query LIKE '%generate_series%'";
+                   AND state <> 'idle' AND (query LIKE '%generate_series%' OR query LIKE '%repeat%')";
         running += owner.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     }
     running
@@ -165,7 +167,7 @@ async fn until_running(owners: &[Client], wanted: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_or_late_leaves_no_work() {
-    let (local, mut config, _) = things(2, 0).await;
+    let (local, mut config, owners) = things(2, 0).await;
     // A connection that is not given back would be missed at once.
     config.pool.max_size = 2;
     config.timeouts.checkout = Duration::from_secs(5);
@@ -205,8 +207,16 @@ async fn what_is_given_up_or_late_leaves_no_work() {
         until_running(&admins, 0).await;
     }
     // A stream that was begun.
-    let sql = format!("SELECT t.n FROM things t, {series}");
-    let mut rows = cluster.sql(&sql, &[]).stream().await.unwrap();
+    for owner in &owners {
+        owner
+            .batch_execute(
+                "INSERT INTO things SELECT gen_random_uuid(), g FROM generate_series(1, 100000) g",
+            )
+            .await
+            .unwrap();
+    }
+    let sql = "SELECT n, repeat('x', 1000) FROM things";
+    let mut rows = cluster.sql(sql, &[]).stream().await.unwrap();
     rows.next().await.unwrap().unwrap();
     drop(rows);
     until_running(&admins, 0).await;
@@ -250,7 +260,8 @@ async fn a_shard_that_is_down_is_an_error_and_never_a_part() {
         assert_eq!(n, shard as i64 + 1);
     }
     let gone = key(&cluster, 1);
-    let query = cluster.sql(own, &[&gone]).within(Duration::from_secs(2));
+    let params: Params<'_> = &[&gone];
+    let query = cluster.sql(own, params).within(Duration::from_secs(2));
     query.query::<(i64,)>().await.unwrap_err();
 }
 
@@ -284,10 +295,8 @@ async fn a_token_sees_its_write_in_every_tier() {
             );
         }
         let own = "SELECT n FROM things WHERE customer_id = $1";
-        let query = cluster
-            .sql(own, &[&keys[1]])
-            .prefer_replica()
-            .at_least(&token);
+        let params: Params<'_> = &[&keys[1]];
+        let query = cluster.sql(own, params).prefer_replica().at_least(&token);
         assert_eq!(query.query_one::<(i64,)>().await.unwrap(), (n,));
     }
 }
@@ -376,6 +385,8 @@ async fn plans_outlive_no_change_of_the_tables() {
         if end {
             end_sessions(&local).await;
         }
+        // Nothing tells a plan of a new column; those with stars are kept for a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         let x = || "x".to_owned();
         soon(&cluster, star, &[(a, 1_f64, x()), (b, 2., x())]).await;
         soon(&cluster, &one, &[(a, 1_f64, x())]).await;
@@ -461,7 +472,6 @@ async fn parameters_are_those_of_each_call() {
     let (_local, config, _) = things(2, 0).await;
     let cluster = client(config).await;
     let (a, b) = (key(&cluster, 0), key(&cluster, 1));
-    type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
     // One text, and so one plan, for other shards each time.
     let any = "SELECT n FROM things WHERE customer_id = ANY ($1) ORDER BY n";
     let keys: [(Vec<CustomerId>, &[i64]); 5] = [
@@ -500,12 +510,15 @@ async fn parameters_are_those_of_each_call() {
             (expected,)
         );
     }
+    fn params<'a>(params: Params<'a>) -> Params<'a> {
+        params
+    }
     let null = "SELECT n FROM things WHERE $1::bigint IS NULL OR n = $1 ORDER BY n LIMIT $2";
     let (no, ten, two): (Option<i64>, i64, i64) = (None, 10, 2);
     for (params, expected) in [
-        (&[&no, &ten] as Params<'_>, vec![(1_i64,), (2,)]),
-        (&[&no, &1_i64], vec![(1,)]),
-        (&[&two, &no], vec![(2,)]),
+        (params(&[&no, &ten]), vec![(1_i64,), (2,)]),
+        (params(&[&no, &1_i64]), vec![(1,)]),
+        (params(&[&two, &no]), vec![(2,)]),
     ] {
         let rows = cluster
             .sql(null, params)
@@ -579,7 +592,7 @@ async fn parameters_are_in_no_error_and_statements_in_no_log() {
     let mut told = Vec::new();
     let mut note = |error: Error| told.push(format!("{error} {error:?}"));
     for sql in [
-        "SELECT x FROM things WHERE x = $1 AND 1 / (n - n) = 1",
+        "SELECT x FROM things WHERE coalesce(x, $1) = $1 AND 1 / (n - n) = 1",
         "SELECT max($1::text) FROM things WHERE 1 / (n - n) = 1",
         "SELECT random() FROM things WHERE x = $1",
         "SELECT nothing FROM things WHERE x = $1",
@@ -619,7 +632,8 @@ async fn parameters_are_in_no_error_and_statements_in_no_log() {
         cluster.sql(&format!("SELECT '{secret}'"), &[&secret])
     );
     local.kill("s1a").await.unwrap();
-    let query = cluster.sql("SELECT x, 'marked' FROM things WHERE x = $1", &[&secret]);
+    let params: Params<'_> = &[&secret];
+    let query = cluster.sql("SELECT x, 'marked' FROM things WHERE x = $1", params);
     note(
         query
             .within(Duration::from_secs(1))
@@ -648,7 +662,6 @@ async fn shards_behind_a_proxy_are_refused() {
     let nodes = &mut config.shards[0].nodes;
     nodes[0].port = bouncer.port();
     nodes[0].proxy = Some(Proxy::PgBouncer);
-    config.shards.truncate(1);
     let text = "SELECT count(*) FROM things";
     let cluster = client(config).await;
     let error = cluster.sql(text, &[]).query::<(i64,)>().await.unwrap_err();
