@@ -35,6 +35,10 @@ pub(super) struct Bound {
     pub(super) local: Option<Refusal>,
     /// Whether any one shard may answer where no sharded table takes part, in spite of a blocker.
     pub(super) harmless: bool,
+    /// The same of a change, each of whose rows may have a value of its own.
+    pub(super) change_blocker: Option<Refusal>,
+    /// Whether it asks for all columns, of which a table may get more.
+    pub(super) stars: bool,
     /// Whether it asks for the time, which is then bound as `$0`.
     pub(super) asks_time: bool,
 }
@@ -111,6 +115,8 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         blocker: None,
         local: None,
         harmless: true,
+        change_blocker: None,
+        stars: false,
         asks_time: false,
     };
     let mut query = query;
@@ -122,6 +128,8 @@ pub(super) fn bind(query: Query, catalog: &Catalog) -> Result<Bound, Refusal> {
         blocker: binder.blocker,
         local: binder.local,
         harmless: binder.harmless,
+        change_blocker: binder.change_blocker,
+        stars: binder.stars,
         asks_time: binder.asks_time,
     })
 }
@@ -139,6 +147,8 @@ struct Binder<'c> {
     blocker: Option<Refusal>,
     local: Option<Refusal>,
     harmless: bool,
+    change_blocker: Option<Refusal>,
+    stars: bool,
     asks_time: bool,
 }
 
@@ -391,6 +401,7 @@ impl Binder<'_> {
                         return Err(unknown_columns(unique).at(options.span()));
                     }
                 }
+                self.stars = true;
                 for column in scope.columns {
                     names.push(column.name.clone());
                     projection.push(named(column.expr, &column.name));
@@ -408,6 +419,7 @@ impl Binder<'_> {
                     .columns_of(&alias)
                     .ok_or_else(|| unknown_columns(&alias).at(name.span()))?
                     .to_vec();
+                self.stars = true;
                 for name in columns {
                     projection.push(SelectItem::UnnamedExpr(column(&alias, &name)));
                     names.push(name);
@@ -558,7 +570,9 @@ impl Binder<'_> {
                     .or_else(|| volatile::moment_blocker(&typed.data_type, &text));
                 let span = expr.span();
                 if let Some(blocker) = blocker {
-                    self.blocker.get_or_insert(blocker.at(span));
+                    let blocker = blocker.at(span);
+                    self.change_blocker.get_or_insert_with(|| blocker.clone());
+                    self.blocker.get_or_insert(blocker);
                 }
             }
             _ => {}
@@ -615,6 +629,9 @@ impl Binder<'_> {
                 self.local.get_or_insert(blocker.clone());
             }
             self.harmless = self.harmless && volatile::is_harmless(last);
+            if !volatile::is_each_rows_own(last, function) {
+                self.change_blocker.get_or_insert_with(|| blocker.clone());
+            }
             self.blocker.get_or_insert(blocker);
         }
         Ok(())

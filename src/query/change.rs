@@ -1,21 +1,32 @@
 //! INSERT, UPDATE and DELETE: which shards they belong to.
 
-use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, OnConflictAction, OnInsert,
-    SelectItem, SetExpr, Spanned, Statement, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind,
-};
+mod insert;
 
-use super::bind;
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, SelectItem, SetExpr, Spanned,
+    Statement, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
+};
+use sqlparser::tokenizer::Span;
+
+use super::bind::{self, Bound};
 use super::catalog::{Catalog, Placement, Table};
 use super::combine::select_of;
-use super::keys::{self, Term};
+use super::keys::Term;
 use super::names;
 use super::refusal::Refusal;
 use super::spread::{Analysis, Restrictions, Spread};
 
+/// A change, and where it belongs.
+pub(super) struct Change {
+    pub(super) place: Place,
+    /// Why it cannot run on more than one shard, if something in it cannot.
+    pub(super) blocker: Option<Refusal>,
+    /// Where it begins.
+    pub(super) span: Span,
+}
+
 /// What a change does where.
-pub(super) enum Change {
+pub(super) enum Place {
     /// The statement, on the shards of these keys; all of them if there are none.
     Where(Restrictions),
     /// The statement, on every shard: the table is the same on all.
@@ -27,9 +38,15 @@ pub(super) enum Change {
 /// Finds out where a change belongs.
 pub(super) fn change(statement: Statement, catalog: &Catalog) -> Result<Change, Refusal> {
     match statement {
-        Statement::Insert(insert) => insert_of(insert, catalog),
+        Statement::Insert(insert) => insert::insert(insert, catalog),
         Statement::Update(update) => update_of(update, catalog),
         Statement::Delete(delete) => delete_of(delete, catalog),
+        Statement::Query(query) if changes(&query.body) => Err(Refusal::new(
+            "a change behind WITH",
+            "what is read and what is changed may be on different shards",
+            "run its parts as statements of their own",
+        )
+        .at(query.span())),
         Statement::Query(query) => Err(Refusal::new(
             "a query",
             "it changes nothing",
@@ -45,99 +62,12 @@ pub(super) fn change(statement: Statement, catalog: &Catalog) -> Result<Change, 
     }
 }
 
-fn insert_of(insert: Insert, catalog: &Catalog) -> Result<Change, Refusal> {
-    let span = insert.insert_token.0.span;
-    let odd = insert.or.is_some()
-        || insert.ignore
-        || insert.overwrite
-        || insert.partitioned.is_some()
-        || !insert.assignments.is_empty()
-        || insert.replace_into
-        || insert.output.is_some();
-    let TableObject::TableName(name) = &insert.table else {
-        return Err(odd_one(&insert.to_string()).at(span));
-    };
-    if odd {
-        return Err(odd_one(&insert.to_string()).at(span));
-    }
-    no_returning(insert.returning.is_some()).map_err(|refusal| refusal.at(span))?;
-    let parts = names::parts(name).ok_or_else(|| odd_one(&name.to_string()))?;
-    let table = catalog.table(&parts).ok_or_else(|| {
-        Refusal::new(
-            name.to_string(),
-            "the shards have no such table",
-            "name one that they have",
-        )
-        .at(name.span())
-    })?;
-    let key = match &table.placement {
-        Placement::Reference => return Ok(Change::Everywhere),
-        Placement::Sharded(Some(key)) => key,
-        _ => {
-            return Err(Refusal::new(
-                name.to_string(),
-                "its rows have no key that says where they belong",
-                "declare it as [[table]] with a key that is NOT NULL",
-            )
-            .at(name.span()));
-        }
-    };
-    if let Some(OnInsert::OnConflict(conflict)) = &insert.on
-        && let OnConflictAction::DoUpdate(update) = &conflict.action
-    {
-        keeps_key(&update.assignments, key)?;
-    }
-    let listed: Option<Vec<String>> = insert
-        .columns
-        .iter()
-        .map(|column| names::parts(column)?.pop())
-        .collect();
-    let listed = listed.ok_or_else(|| odd_one(&insert.to_string()).at(span))?;
-    let at = position(&listed, table, key).ok_or_else(|| {
-        Refusal::new(
-            format!("INSERT without {key}"),
-            "the key says where a row belongs",
-            "give it a value in every row",
-        )
-        .at(span)
-    })?;
-    let rows = match insert.source.as_ref().map(|source| source.body.as_ref()) {
-        Some(SetExpr::Values(values)) => &values.rows,
-        _ => {
-            return Err(Refusal::new(
-                "INSERT … SELECT",
-                "its rows may belong to other shards than they are read from",
-                "read the rows, and insert them with their values",
-            )
-            .at(span));
-        }
-    };
-    let mut terms = Vec::new();
-    for row in rows {
-        let value = row.content.get(at);
-        let term = value.and_then(|value| keys::term(value, catalog.key_type));
-        match term {
-            Some(term) if !term.is_empty() => terms.push(term),
-            _ => {
-                let written = value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-                return Err(Refusal::new(
-                    format!("{key} = {written}"),
-                    "the key of a new row has to be a literal or a parameter, and not NULL",
-                    "compute it in the program",
-                )
-                .at(value.map_or(span, Spanned::span)));
-            }
-        }
-    }
-    Ok(Change::Rows(Box::new(insert), terms))
-}
-
-/// Where a column stands in the rows of an INSERT.
-fn position(listed: &[String], table: &Table, key: &str) -> Option<usize> {
-    match listed.is_empty() {
-        true => table.columns.iter().position(|column| column.name == key),
-        false => listed.iter().position(|column| column == key),
-    }
+/// Whether what stands behind a WITH is a change.
+fn changes(body: &SetExpr) -> bool {
+    matches!(
+        body,
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+    )
 }
 
 fn update_of(update: Update, catalog: &Catalog) -> Result<Change, Refusal> {
@@ -152,15 +82,17 @@ fn update_of(update: Update, catalog: &Catalog) -> Result<Change, Refusal> {
     }
     no_returning(update.returning.is_some()).map_err(|refusal| refusal.at(span))?;
     let table = target(&update.table.relation, catalog)?;
-    if let Placement::Sharded(Some(key)) = &table.placement {
-        keeps_key(&update.assignments, key)?;
+    match &table.placement {
+        Placement::Sharded(Some(key)) => keeps_key(&update.assignments, key)?,
+        Placement::Sharded(None) => return Err(keyless(&table.name.to_string()).at(span)),
+        _ => {}
     }
     let mut from = vec![update.table.clone()];
     from.extend(match update.from {
         Some(UpdateTableFromKind::BeforeSet(list) | UpdateTableFromKind::AfterSet(list)) => list,
         None => Vec::new(),
     });
-    let values = update.assignments.into_iter().map(|a| a.value).collect();
+    let values = values_of(update.assignments.into_iter().map(|a| a.value));
     place(table, from, update.selection, values, catalog, span)
 }
 
@@ -202,32 +134,76 @@ fn place(
     table: &Table,
     from: Vec<TableWithJoins>,
     condition: Option<Expr>,
-    values: Vec<Expr>,
+    mut values: Vec<SelectItem>,
     catalog: &Catalog,
-    span: sqlparser::tokenizer::Span,
+    span: Span,
 ) -> Result<Change, Refusal> {
-    // DEFAULT is no expression.
-    let values = values.into_iter().filter(
-        |value| !matches!(value, Expr::Identifier(i) if i.value.eq_ignore_ascii_case("default")),
-    );
-    let mut items: Vec<SelectItem> = values.map(SelectItem::UnnamedExpr).collect();
-    items.push(SelectItem::UnnamedExpr(bind::position(0)));
-    let mut query = select_of(items, from);
+    values.push(SelectItem::UnnamedExpr(bind::position(0)));
+    let mut query = select_of(values, from);
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.selection = condition;
     }
     let bound = bind::bind(query, catalog)?;
     let spread = Analysis::new(&bound.scope, catalog).query(&bound.query, &[]);
-    match (&table.placement, spread) {
-        (Placement::Reference, Spread::Same) => Ok(Change::Everywhere),
-        (Placement::Sharded(_), Spread::Parts(parts)) => Ok(Change::Where(parts.only)),
-        _ => Err(Refusal::new(
-            format!("the change to {}", table.name),
-            "it depends on rows of other shards than the one that it changes",
-            "read those rows first, and pass them as parameters",
-        )
-        .at(span)),
+    let place = match (&table.placement, spread) {
+        (Placement::Reference, Spread::Same) => {
+            same_everywhere(&bound).map_err(|refusal| refusal.at(span))?;
+            Place::Everywhere
+        }
+        (Placement::Sharded(_), Spread::Parts(parts)) => Place::Where(parts.only),
+        _ => return Err(elsewhere(table).at(span)),
+    };
+    Ok(Change {
+        place,
+        blocker: bound.change_blocker,
+        span,
+    })
+}
+
+/// The values that columns are set to. DEFAULT is no expression.
+fn values_of(values: impl IntoIterator<Item = Expr>) -> Vec<SelectItem> {
+    let mut items = Vec::new();
+    for value in values {
+        match value {
+            Expr::Identifier(name)
+                if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {}
+            // A constant says nothing of where a change belongs.
+            Expr::Value(_) => {}
+            Expr::Tuple(values) => items.extend(values_of(values)),
+            value => items.push(SelectItem::UnnamedExpr(value)),
+        }
     }
+    items
+}
+
+/// The copies of a reference table stay the same.
+fn same_everywhere(bound: &Bound) -> Result<(), Refusal> {
+    let construct = match &bound.blocker {
+        Some(blocker) => blocker.construct(),
+        None if bound.asks_time => "the time of day",
+        None => return Ok(()),
+    };
+    Err(Refusal::new(
+        construct,
+        "each shard's copy of the reference table would get a value of its own",
+        "compute it in the program and pass it as a parameter",
+    ))
+}
+
+fn elsewhere(table: &Table) -> Refusal {
+    Refusal::new(
+        format!("the change to {}", table.name),
+        "it depends on rows of other shards than the one that it changes",
+        "read those rows first, and pass them as parameters",
+    )
+}
+
+fn keyless(name: &str) -> Refusal {
+    Refusal::new(
+        name,
+        "its rows have no key that says where they belong",
+        "declare it as [[table]] with a key that is NOT NULL",
+    )
 }
 
 fn keeps_key(assignments: &[Assignment], key: &str) -> Result<(), Refusal> {

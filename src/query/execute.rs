@@ -8,7 +8,8 @@ use futures::{StreamExt, stream};
 use sqlparser::ast::{Insert, SetExpr, Statement};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::change::{self, Change};
+use super::catalog::Catalog;
+use super::change::{self, Place};
 use super::describe::Describer;
 use super::keys::Term;
 use super::narrow;
@@ -157,7 +158,15 @@ impl Sql<'_> {
 
     async fn tasks(&self) -> Result<Vec<Task>> {
         let planner = Planner::of(self.core);
-        let catalog = planner.catalog(self.core).await?;
+        match self.tasks_by(&*planner.catalog(self.core).await?).await {
+            Err(error) if planner.renews(&error) => {
+                self.tasks_by(&*planner.catalog(self.core).await?).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn tasks_by(&self, catalog: &Catalog) -> Result<Vec<Task>> {
         let deadline = deadline::after(tokio::time::Instant::now(), self.reading.within);
         let describer = Describer::open(self.core, &self.reading, deadline).await?;
         // PostgreSQL's own errors come first.
@@ -181,40 +190,48 @@ impl Sql<'_> {
             });
             tasks.collect::<Vec<_>>()
         };
-        match change::change(statement, &catalog)? {
-            Change::Where(only) => {
-                let shards = narrow::shards(&only, &params, map)?;
-                match shards {
-                    Some(shards) => Ok(as_it_is(shards)),
-                    None if self.all_shards => Ok(as_it_is(all())),
-                    None => Err(Refusal::new(
+        let change = change::change(statement, catalog)?;
+        let tasks = match change.place {
+            Place::Where(only) => match narrow::shards(&only, &params, map)? {
+                Some(shards) => as_it_is(shards),
+                None if self.all_shards => as_it_is(all()),
+                None => {
+                    return Err(Refusal::new(
                         "a change without a condition on the key",
                         "it would change rows of all shards",
                         "add one, or allow it by all_shards()",
                     )
-                    .into()),
+                    .at(change.span)
+                    .into());
                 }
+            },
+            Place::Everywhere if self.all_shards => as_it_is(all()),
+            Place::Everywhere => {
+                return Err(Refusal::new(
+                    "a change to a reference table",
+                    "it has to be made on all shards, and is not atomic",
+                    "allow it by all_shards(), and run it again if a shard fails",
+                )
+                .at(change.span)
+                .into());
             }
-            Change::Everywhere if self.all_shards => Ok(as_it_is(all())),
-            Change::Everywhere => Err(Refusal::new(
-                "a change to a reference table",
-                "it has to be made on all shards, and is not atomic",
-                "allow it by all_shards(), and run it again if a shard fails",
-            )
-            .into()),
-            Change::Rows(insert, terms) => {
+            Place::Rows(insert, terms) => {
                 let mut rows: BTreeMap<ShardIndex, Vec<usize>> = BTreeMap::new();
                 for (row, term) in terms.iter().enumerate() {
                     rows.entry(self.home(term, &params)?).or_default().push(row);
                 }
-                if rows.len() == 1 {
-                    return Ok(as_it_is(rows.into_keys().collect()));
+                match rows.len() {
+                    1 => as_it_is(rows.into_keys().collect()),
+                    _ => rows
+                        .into_iter()
+                        .map(|(shard, rows)| part(&insert, &rows, &types, &params, shard))
+                        .collect(),
                 }
-                Ok(rows
-                    .into_iter()
-                    .map(|(shard, rows)| part(&insert, &rows, &types, &params, shard))
-                    .collect())
             }
+        };
+        match change.blocker {
+            Some(blocker) if tasks.len() > 1 => Err(blocker.into()),
+            _ => Ok(tasks),
         }
     }
 
@@ -249,7 +266,7 @@ fn part(
         let mine = all
             .into_iter()
             .enumerate()
-            .filter(|(at, _)| rows.contains(at));
+            .filter(|(at, _)| rows.binary_search(at).is_ok());
         values.rows = mine.map(|(_, row)| row).collect();
     }
     let text = render::statement(Statement::Insert(insert), types);
@@ -266,8 +283,12 @@ fn part(
 
 /// What all shards' outcomes come to.
 fn finish(shards: Vec<ShardExecuted>) -> Result<Executed> {
-    let failed = shards.iter().find_map(|shard| shard.outcome.as_ref().err());
-    let Some(first) = failed else {
+    let failed = || {
+        shards
+            .iter()
+            .filter_map(|shard| shard.outcome.as_ref().err())
+    };
+    let Some(first) = failed().next() else {
         return Ok(Executed { shards });
     };
     if shards.len() == 1 {
@@ -278,7 +299,10 @@ fn finish(shards: Vec<ShardExecuted>) -> Result<Executed> {
         };
     }
     let mut error = Error::new(first.kind(), first.message()).in_phase(first.phase());
-    if first.has(Label::OUTCOME_UNKNOWN) {
+    if let Some(shard) = first.shard() {
+        error = error.on_shard(shard);
+    }
+    if failed().any(|error| error.has(Label::OUTCOME_UNKNOWN)) {
         error = error.with_label(Label::OUTCOME_UNKNOWN);
     }
     // Others may have changed already: it is not to be repeated blindly, whatever the first says.

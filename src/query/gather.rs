@@ -95,6 +95,12 @@ impl Gathered {
         }
     }
 
+    /// Whether rows with these columns can be taken.
+    pub(super) fn fits(&self, columns: &[(&str, &Type)]) -> bool {
+        let types = columns.iter().map(|(_, ty)| *ty);
+        self.columns.iter().map(|column| &column.element).eq(types)
+    }
+
     /// Adds a row.
     pub(super) fn push(&mut self, row: &FanOutRow, budget: &Budget, what: &str) -> Result<()> {
         let mut size = 0;

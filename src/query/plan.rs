@@ -34,6 +34,8 @@ pub(super) struct Plan {
     /// Whether the time is asked first.
     pub(super) asks_time: bool,
     pub(super) steps: Steps,
+    /// Whether it has stars, which were written out.
+    pub(super) stars: bool,
     pub(super) made: Instant,
 }
 
@@ -137,6 +139,7 @@ pub(super) async fn plan(sql: &str, catalog: &Catalog, describer: &Describer) ->
         pins,
         asks_time: bound.asks_time,
         steps,
+        stars: bound.stars,
         made: Instant::now(),
     })
 }
@@ -191,7 +194,11 @@ impl Work<'_> {
                 query,
                 scope: self.bound.scope.clone(),
                 blocker: None,
+                change_blocker: None,
+                stars: false,
                 asks_time: false,
+                local: None,
+                harmless: true,
             };
             let work = Work {
                 bound: &bound,

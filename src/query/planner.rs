@@ -7,12 +7,19 @@ use std::time::{Duration, Instant};
 use super::catalog::Catalog;
 use super::describe::Describer;
 use super::plan::{self, Plan};
+use super::refusal::Refusal;
+use super::rows::Changed;
 use crate::client::{Core, deadline};
 use crate::error::{Error, Result};
 use crate::fanout::Reading;
 
 /// Plans that are kept; past it all are dropped and made again.
 const PLANS: usize = 1024;
+/// Longer statements are planned each time, so that what is kept has a bound.
+const LONGEST: usize = 16 << 10;
+/// A catalogue of this age need not be asked for once more. Plans that have written out the columns of a
+/// table are kept for as long: nothing tells that there is one more.
+const FRESH: Duration = Duration::from_secs(1);
 /// How long a plan and the catalogue may be used.
 const AGE: Duration = Duration::from_secs(300);
 
@@ -42,13 +49,14 @@ impl Planner {
         if let Some(plan) = self.known(sql) {
             return Ok(plan);
         }
-        let deadline = deadline::after(tokio::time::Instant::now(), reading.within);
-        let made = async {
-            let catalog = self.catalog(core).await?;
-            let describer = Describer::open(core, reading, deadline).await?;
-            plan::plan(sql, &catalog, &describer).await
+        let made = match self.make(core, reading, sql).await {
+            Err(error) if self.renews(&error) => self.make(core, reading, sql).await,
+            made => made,
         };
-        let plan = Arc::new(made.await?);
+        let plan = Arc::new(made?);
+        if sql.len() > LONGEST {
+            return Ok(plan);
+        }
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if plans.len() >= PLANS {
             plans.clear();
@@ -57,10 +65,21 @@ impl Planner {
         Ok(plan)
     }
 
+    async fn make(&self, core: &Core, reading: &Reading, sql: &str) -> Result<Plan> {
+        let deadline = deadline::after(tokio::time::Instant::now(), reading.within);
+        let catalog = self.catalog(core).await?;
+        let describer = Describer::open(core, reading, deadline).await?;
+        plan::plan(sql, &catalog, &describer).await
+    }
+
     fn known(&self, sql: &str) -> Option<Arc<Plan>> {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let plan = plans.get(sql)?;
-        (plan.made.elapsed() < AGE).then(|| Arc::clone(plan))
+        let age = match plan.stars {
+            true => FRESH,
+            false => AGE,
+        };
+        (plan.made.elapsed() < age).then(|| Arc::clone(plan))
     }
 
     /// The catalogue.
@@ -83,14 +102,31 @@ impl Planner {
         Ok(catalog)
     }
 
+    /// Forgets a catalogue that may be the reason of a refusal: the tables may be others now. Whether that
+    /// may help.
+    pub(super) fn renews(&self, error: &Error) -> bool {
+        if Refusal::of(error).is_none() {
+            return false;
+        }
+        let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = catalog.as_ref().is_some_and(|(at, _)| at.elapsed() > FRESH);
+        if old {
+            *catalog = None;
+        }
+        old
+    }
+
     /// Forgets what a failure says is out of date; whether that may help.
     pub(super) fn is_stale(&self, error: &Error, made: Instant) -> bool {
-        let changed = error.sqlstate().is_some_and(|code| {
-            matches!(
-                code.as_str(),
-                "42P01" | "42703" | "42883" | "42704" | "42804" | "0A000" | "42P18" | "42803"
-            )
-        });
+        let changed =
+            std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Changed>);
+        let changed = changed
+            || error.sqlstate().is_some_and(|code| {
+                matches!(
+                    code.as_str(),
+                    "42P01" | "42703" | "42883" | "42704" | "42804" | "0A000" | "42P18" | "42803"
+                )
+            });
         if !changed || made.elapsed() < Duration::from_millis(100) {
             return false;
         }

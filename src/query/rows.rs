@@ -1,13 +1,36 @@
 //! The rows of an answer as they come.
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::{self, Stream};
 use tokio_postgres::types::Type;
 
-use crate::error::Result;
+use crate::error::{Error, Label, Phase, Result};
 use crate::fanout::merge::Column;
 use crate::fanout::{FanOutRow, FanOutRows, Report};
+
+/// The tables are not those that the statement was planned with.
+#[derive(Debug)]
+pub(super) struct Changed;
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the tables were changed")
+    }
+}
+
+impl std::error::Error for Changed {}
+
+pub(super) fn changed() -> Error {
+    Error::refused(
+        "the columns are not those that the statement was planned with: the tables were changed \
+         meanwhile; run it again",
+    )
+    .with_label(Label::RETRYABLE)
+    .in_phase(Phase::Execute)
+    .with_source(Changed)
+}
 
 /// The rows of a statement's answer, as they come.
 ///
@@ -35,6 +58,29 @@ impl<'a> SqlRows<'a> {
     pub(super) async fn ready(mut self) -> Result<Self> {
         self.rows.open().await?;
         Ok(self)
+    }
+
+    /// Refuses columns of other types than were planned with, and of other names if those are shown: a
+    /// table was changed since.
+    pub(super) fn checked(self) -> Result<Self> {
+        let found = self.rows.columns().unwrap_or_default();
+        let mut pairs = self.columns.iter().zip(&found);
+        let same = pairs.all(|(column, (_, ty))| column.ty == **ty);
+        match same && found.len() >= self.columns.len() {
+            true => Ok(self),
+            false => Err(changed()),
+        }
+    }
+
+    /// The same of a statement that runs as it is.
+    pub(super) fn whole_checked(self) -> Result<Self> {
+        let found = self.rows.columns().unwrap_or_default();
+        let mut pairs = self.columns.iter().zip(&found);
+        let same = pairs.all(|(column, (name, ty))| column.name == *name && column.ty == **ty);
+        match same && found.len() == self.columns.len() {
+            true => Ok(self),
+            false => Err(changed()),
+        }
     }
 
     /// With what was gathered before.

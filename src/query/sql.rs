@@ -15,7 +15,7 @@ use super::narrow;
 use super::params;
 use super::plan::{Before, Combining, Feed, Merging, Plan, Statement as Text, Steps};
 use super::planner::Planner;
-use super::rows::SqlRows;
+use super::rows::{SqlRows, changed};
 use super::shape::Count;
 use super::spread::Restrictions;
 use crate::client::{Cluster, Core, FromRow, Token};
@@ -314,7 +314,7 @@ impl<'a> Sql<'a> {
         if let Some(shards) = alone {
             let statement = Statement::Owned(self.sql.into(), own.into());
             let rows = self.first_of(&statement, shards).await?;
-            return Ok(SqlRows::new(columns, rows, true));
+            return SqlRows::new(columns, rows, true).whole_checked();
         }
         let args = Args {
             own,
@@ -329,7 +329,7 @@ impl<'a> Sql<'a> {
             gathered,
         } = self.steps(&plan.steps, &args).await?;
         let rows = SqlRows::new(columns, rows, is_own).after(gathered);
-        rows.ready().await
+        rows.ready().await?.checked()
     }
 
     /// Runs the steps of a plan, or of a subquery's.
@@ -469,6 +469,10 @@ impl<'a> Sql<'a> {
             false,
         );
         let mut gathered = Gathered::new(&feed.columns);
+        rows.open().await?;
+        if !gathered.fits(&rows.columns().unwrap_or_default()) {
+            return Err(changed());
+        }
         while let Some(row) = rows.next().await {
             gathered.push(&row?, budget, &feed.text.sql)?;
         }

@@ -218,6 +218,20 @@ pub(super) fn blocker(name: &str, arguments: usize, function: Function) -> Optio
     }
 }
 
+/// Whether a change may give each of its rows a value by the function, whichever server runs it.
+pub(super) fn is_each_rows_own(name: &str, function: Function) -> bool {
+    const OWN: &[&str] = &[
+        "clock_timestamp",
+        "gen_random_uuid",
+        "random",
+        "random_normal",
+        "timeofday",
+        "uuidv4",
+        "uuidv7",
+    ];
+    !function.foreign && OWN.contains(&name)
+}
+
 /// Why a cast to a type cannot run on many shards: it makes a number of an object, which differs
 /// between servers.
 pub(super) fn type_blocker(ty: &str) -> Option<Refusal> {

@@ -209,11 +209,11 @@ async fn a_report_from_the_planners_split() {
     let session = desk.stage.session().await;
     let row = session.query_one("SELECT country, n FROM reporting.per_country", &[]);
     let row = row.await.unwrap();
-    assert_eq!((row.get::<_, &str>(0).trim(), row.get::<_, i64>(1)), ("DE", 7));
     assert_eq!(
-        desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code,
-        0
+        (row.get::<_, &str>(0).trim(), row.get::<_, i64>(1)),
+        ("DE", 7)
     );
+    assert_eq!(desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code, 0);
 
     // What would gather rows is refused, and what was there stays.
     let ran = report(
@@ -223,10 +223,7 @@ async fn a_report_from_the_planners_split() {
     .await;
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.err.contains("read the views"), "{ran:?}");
-    assert_eq!(
-        desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code,
-        0
-    );
+    assert_eq!(desk.there(&[&["diff"], &REMOTE[..]].concat()).await.code, 0);
     let ran = desk
         .there(&["drop", "--report", "per_country", "--yes"])
         .await;

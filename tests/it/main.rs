@@ -114,12 +114,16 @@ mod reads_silent_node;
 mod routing_twin;
 mod soak;
 mod spans;
+#[cfg(feature = "sql")]
+mod sql_change;
 #[cfg(feature = "cli")]
 mod sql_compare;
 #[cfg(feature = "cli")]
 mod sql_corpus;
 #[cfg(feature = "cli")]
 mod sql_generate;
+#[cfg(feature = "sql")]
+mod sql_hazards;
 mod stale_map;
 mod support;
 mod tls;

@@ -54,7 +54,7 @@ impl Work<'_> {
         }
         let known = self.firsts.len();
         let mut changed = condition.clone();
-        self.put_firsts(&mut changed, keys);
+        self.put_firsts(&mut changed);
         if self.firsts.len() > known && self.analysis.is_near(&changed, keys) {
             return Some(changed);
         }
@@ -62,7 +62,7 @@ impl Work<'_> {
         None
     }
 
-    fn put_firsts(&mut self, expr: &mut Expr, keys: &[Col]) {
+    fn put_firsts(&mut self, expr: &mut Expr) {
         let replacement = match expr {
             Expr::Subquery(query) => self.first(query, AnswerKind::Value).map(placeholder),
             Expr::Exists { subquery, negated } => {
@@ -104,7 +104,7 @@ impl Work<'_> {
         }
         tree::children_mut(expr, &mut |node| {
             if let NodeMut::Expr(inner) = node {
-                self.put_firsts(inner, keys);
+                self.put_firsts(inner);
             }
         });
     }
