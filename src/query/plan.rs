@@ -191,6 +191,8 @@ impl Work<'_> {
                 query,
                 scope: self.bound.scope.clone(),
                 blocker: None,
+                local: None,
+                harmless: true,
                 asks_time: false,
             };
             let work = Work {
