@@ -169,6 +169,9 @@ fn state(outcome: pgshard::Result<Executed>) -> String {
         .to_owned()
 }
 
+/// A change, its parameters, how many rows it touches where, and of how many shards.
+type Case<'a> = (&'a str, Params<'a>, &'a [(&'a str, u64)], usize);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updates_and_deletes_go_to_the_shards_of_their_keys() {
     let (bank, ids) = Bank::new(3).await;
@@ -190,7 +193,7 @@ async fn updates_and_deletes_go_to_the_shards_of_their_keys() {
          WHERE b.customer_id = customers.customer_id)"
     );
     let upper = "UPDATE \"customers\" SET STATUS = 'blocked' WHERE \"customer_id\" IN ($1, $2)";
-    let cases: &[(&str, Params<'_>, &[(&str, u64)], usize)] = &[
+    let cases: &[Case<'_>] = &[
         (&one, &[&a], &[("s0", 1)], 1),
         (&any, &[&both], &[("s0", 1), ("s1", 1)], 2),
         (&or, &[&a, &b], &[("s0", 1), ("s1", 1)], 2),
@@ -393,7 +396,7 @@ async fn each_row_of_an_insert_lands_on_its_own_shard() {
     );
     // Many rows, each parameter used once.
     let many: Vec<Uuid> = (0..200)
-        .map(|n| Uuid::from_u128(1 << 100 | n * 97))
+        .map(|n| Uuid::from_u128((1 << 100) | (n * 97)))
         .collect();
     let values: Vec<String> = (1..=200)
         .map(|n| format!("(${n}, 'm', 'm@m', 'CH')"))

@@ -306,13 +306,13 @@ SELECT pg_relation_size('events');
 SELECT pg_database_size(current_database());
 -- name: hostile-moment-literal
 -- construct: date-time, group-by
-SELECT 'now'::timestamptz = now() AS x, count(*) FROM events GROUP BY 'now'::timestamptz;
+SELECT 'now'::timestamptz <= now() AS x, count(*) FROM events GROUP BY 'now'::timestamptz;
 -- name: hostile-moment-today
 -- construct: date-time, aggregate
 SELECT count(*) FROM events WHERE day < 'today'::date AND day > date '-infinity' AND now() > 'yesterday'::timestamptz;
 -- name: hostile-moment-days
 -- construct: date-time
-SELECT count(*), max('today'::date) = current_date AS a, min(date 'tomorrow') - current_date AS b, max('yesterday'::timestamp) < localtimestamp AS c, max(timestamptz 'now') = now() AS d FROM events;
+SELECT count(*), max('today'::date) = current_date AS a, min(date 'tomorrow') - current_date AS b, max('yesterday'::timestamp) < localtimestamp AS c, max(timestamptz 'now') <= now() AS d FROM events;
 -- name: hostile-moment-text
 -- construct: date-time, group-by
 -- unanswered: each shard would read it at its own moment
