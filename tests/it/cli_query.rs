@@ -108,7 +108,13 @@ async fn one_right_answer_or_a_refusal() {
     );
 
     let none = shardctl
-        .run(&["--output=csv", "query", "SELECT 1 AS a WHERE false", "-v"])
+        .run(&[
+            "--output=csv",
+            "query",
+            "--each",
+            "SELECT 1 AS a WHERE false",
+            "-v",
+        ])
         .await;
     assert_eq!((none.code, none.out.as_str()), (0, "shard,a\n"), "{none:?}");
     assert_eq!(none.err.matches("complete").count(), 2, "{none:?}");
@@ -118,9 +124,9 @@ async fn one_right_answer_or_a_refusal() {
     assert_eq!(average.code, 4, "{average:?}");
     let write = query(&["UPDATE customers SET full_name = 'Eve' RETURNING 1"]).await;
     assert_eq!(write.code, 4, "{write:?}");
-    let interval = query(&["SELECT interval '1 day' AS span"]).await;
-    assert_eq!(interval.code, 2, "{interval:?}");
-    assert!(interval.err.contains("cast it to text"), "{interval:?}");
+    let point = query(&["SELECT point(1, 2) AS place"]).await;
+    assert_eq!(point.code, 2, "{point:?}");
+    assert!(point.err.contains("cast it to text"), "{point:?}");
     let unknown = query(&["SELECT 1", "--shard=s7"]).await;
     assert_eq!(unknown.code, 2, "{unknown:?}");
     let wrong = query(&["SELECT no_such_column FROM customers"]).await;
@@ -176,4 +182,110 @@ async fn the_dead(local: &pgshard::local::LocalCluster, shardctl: &Shardctl) {
     assert_eq!(partial.code, 1, "{partial:?}");
     assert_eq!(partial.json().as_array().expect("an array").len(), 1);
     assert!(partial.err.contains("missing: shard s1"), "{partial:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_are_planned_shown_and_explained() {
+    let (local, config) = installed(2, 0).await;
+    let cluster = Cluster::connect(config).expect("a client");
+    cluster.ready(Duration::from_secs(20)).await.expect("ready");
+    fill(&cluster).await;
+    let shardctl = Shardctl::new(&local);
+    let sql = "SELECT currency, count(*) AS n, avg(balance)::numeric(9, 2) AS mean FROM bank_accounts \
+               GROUP BY currency ORDER BY n, currency";
+    let json = shardctl.run(&["--output=json", "query", sql]).await;
+    assert_eq!(
+        rows(&json),
+        [
+            json!({"currency": "CHF", "n": 12, "mean": "11.01"}),
+            json!({"currency": "EUR", "n": 12, "mean": "12.01"}),
+        ]
+    );
+    let csv = shardctl.run(&["--output=csv", "query", sql]).await;
+    assert_eq!(
+        csv.out, "currency,n,mean\nCHF,12,11.01\nEUR,12,12.01\n",
+        "{csv:?}"
+    );
+    let table = shardctl.run(&["query", sql]).await;
+    let lines: Vec<&str> = table
+        .out
+        .lines()
+        .filter(|line| line.contains("12.01"))
+        .collect();
+    assert_eq!((table.code, lines.len()), (0, 1), "{table:?}");
+    assert!(
+        !table.err.contains("asking"),
+        "no terminal, no progress: {table:?}"
+    );
+
+    let plan = shardctl
+        .run(&["--output=json", "query", "--explain", sql])
+        .await;
+    let plan = rows(&plan);
+    assert_eq!(
+        plan[0],
+        json!({"step": "tier", "where": null, "what": "split"})
+    );
+    assert_eq!(
+        (&plan[1]["step"], &plan[1]["where"]),
+        (&json!("shards"), &json!("s0 s1"))
+    );
+    assert_eq!(plan[3]["step"], "combine");
+    let words = shardctl.run(&["query", "--explain", sql]).await;
+    assert!(words.code == 0 && words.out.contains("split"), "{words:?}");
+    let wrong = shardctl.run(&["query", "--explain", "--each", sql]).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+
+    // As it is on each shard, with the shard before the columns.
+    let each = "SELECT count(*) AS n FROM customers";
+    let each = rows(
+        &shardctl
+            .run(&["--output=json", "query", "--each", each])
+            .await,
+    );
+    let sum: u64 = each.iter().filter_map(|row| row["n"].as_u64()).sum();
+    assert_eq!((each.len(), sum), (2, CUSTOMERS as u64), "{each:?}");
+    assert!(each.iter().any(|row| row["shard"] == "s1"), "{each:?}");
+
+    for sql in [
+        "SELECT random() FROM customers",
+        "SELECT count(*) FROM pg_class",
+        "UPDATE customers SET full_name = 'Eve' WHERE country = 'CH'",
+    ] {
+        for arguments in [&["query", sql][..], &["query", "--explain", sql]] {
+            let refused = shardctl.run(arguments).await;
+            assert_eq!((refused.code, refused.out.as_str()), (4, ""), "{refused:?}");
+            assert!(!refused.err.is_empty(), "{refused:?}");
+        }
+    }
+
+    // What each value is as text, PostgreSQL itself says (by a cast an inet has its mask always).
+    let values = [
+        "interval '1 year 2 mons -3 days 04:05:06.789'",
+        "interval '-14 mons 1 day -0.000001 s'",
+        "time with time zone '12:34:56.7-03:30'",
+        "inet '10.0.0.1/24'",
+        "inet '::ffff:10.0.0.1'",
+        "cidr '2001:db8::/32'",
+        "macaddr '08:00:2b:01:02:03'",
+        "bit varying '1011010101'",
+    ];
+    for value in values {
+        let sql = format!("SELECT {value} AS a, format('%s', {value}) AS b");
+        let shown = rows(&shardctl.run(&["--output=json", "query", &sql]).await);
+        assert_eq!(shown[0]["a"], shown[0]["b"], "{value}");
+    }
+
+    // On a terminal something moves meanwhile.
+    let slow = "SELECT count(*) AS n FROM customers, generate_series(1, 200000) g";
+    let seen = shardctl
+        .answer("", &[("TERM", "xterm")], &["--output=json", "query", slow])
+        .await;
+    assert_eq!(
+        seen.json()[0]["n"],
+        json!(CUSTOMERS as u64 * 200_000),
+        "{seen:?}"
+    );
+    assert!(seen.err.contains("asking the shards"), "{seen:?}");
+    cluster.close().await;
 }

@@ -22,7 +22,7 @@ const TIERS: [(Tier, &str); 3] = [
     (Tier::Split, "SELECT max(n) FROM things"),
     (
         Tier::Pull,
-        "SELECT n FROM (SELECT n, row_number() OVER (ORDER BY n) AS r FROM things) s",
+        "SELECT n FROM (SELECT n, row_number() OVER (ORDER BY n) AS r FROM things) s ORDER BY n",
     ),
 ];
 

@@ -3,12 +3,14 @@
 mod merge;
 mod numeric;
 mod planned;
+mod shapes;
 mod time;
 mod value;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use pgshard::fanout::{FanOut, FanOutRow, Merge, Outcome, Report as ShardReports};
 use pgshard::id::ShardId;
 use pgshard::{Cluster, Error, ReadPreference};
@@ -139,10 +141,13 @@ impl Query {
             context.print(&explained?)?;
             return Ok(Exit::Fine);
         }
+        let progress = context.progress();
+        let spinner = progress.spinner("asking the shards");
         let answered = match self.is_planned() {
-            true => planned::answer(&self, &cluster).await,
-            false => self.answer(&cluster).await,
+            true => planned::answer(&self, &cluster, &spinner).await,
+            false => self.answer(&cluster, &spinner).await,
         };
+        spinner.finish_and_clear();
         cluster.close().await;
         let Answered { report, shards } = answered?;
         context.print(&report)?;
@@ -187,7 +192,7 @@ impl Query {
         planned::explain(self, cluster).await
     }
 
-    async fn answer(&self, cluster: &Cluster) -> anyhow::Result<Answered> {
+    async fn answer(&self, cluster: &Cluster, spinner: &ProgressBar) -> anyhow::Result<Answered> {
         if self.merging.groups() {
             self.refuse_odd_collations(cluster).await?;
         }
@@ -200,6 +205,7 @@ impl Query {
         while let Some(row) = rows.next().await {
             let row = row?;
             count += 1;
+            say_rows(spinner, count);
             if count > self.max_rows {
                 return Err(Error::refused(format!(
                     "the answer has more than {} rows: add --limit, or raise --max-rows",
@@ -271,6 +277,13 @@ impl Query {
             ))
             .into()),
         }
+    }
+}
+
+/// Shows now and then how many rows there are.
+fn say_rows(spinner: &ProgressBar, count: usize) {
+    if count.is_multiple_of(1000) {
+        spinner.set_message(format!("{count} rows"));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Statements that are planned over all shards.
 
+use indicatif::ProgressBar;
 use pgshard::query::Sql;
 use pgshard::{Cluster, Error};
 use serde_json::json;
 
-use super::{Answered, Query, shown, values};
+use super::{Answered, Query, say_rows, shown, values};
 use crate::render::Report;
 
 fn sql<'a>(query: &'a Query, cluster: &'a Cluster) -> Sql<'a> {
@@ -20,13 +21,18 @@ fn sql<'a>(query: &'a Query, cluster: &'a Cluster) -> Sql<'a> {
     sql
 }
 
-pub(super) async fn answer(query: &Query, cluster: &Cluster) -> anyhow::Result<Answered> {
+pub(super) async fn answer(
+    query: &Query,
+    cluster: &Cluster,
+    spinner: &ProgressBar,
+) -> anyhow::Result<Answered> {
     let mut rows = sql(query, cluster).stream().await?;
     let mut report = Report::new(shown(&rows.columns(), false)?);
     let mut count = 0;
     while let Some(row) = rows.next().await {
         let row = row?;
         count += 1;
+        say_rows(spinner, count);
         if count > query.max_rows {
             return Err(Error::refused(format!(
                 "the answer has more than {} rows: add a LIMIT, or raise --max-rows",

@@ -16,6 +16,11 @@ pub(super) fn date(days: i32) -> String {
 
 /// Microseconds since midnight.
 pub(super) fn of_day(micros: i64) -> String {
+    of_day_unsigned(micros.unsigned_abs())
+}
+
+/// The same, of any length.
+pub(super) fn of_day_unsigned(micros: u64) -> String {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (minutes, seconds) = (seconds / 60, seconds % 60);
     let mut text = format!("{:02}:{:02}:{seconds:02}", minutes / 60, minutes % 60);

@@ -6,7 +6,7 @@ use pgshard::raw::{FromSql, Type};
 use serde_json::{Value, json};
 use tokio_postgres::types::Kind;
 
-use super::{numeric, time};
+use super::{numeric, shapes, time};
 
 type Failure = Box<dyn Error + Sync + Send>;
 
@@ -61,6 +61,14 @@ pub(super) fn is_known(ty: &Type) -> bool {
                 | Type::TIMESTAMP
                 | Type::TIMESTAMPTZ
                 | Type::PG_LSN
+                | Type::INTERVAL
+                | Type::TIMETZ
+                | Type::INET
+                | Type::CIDR
+                | Type::MACADDR
+                | Type::MACADDR8
+                | Type::BIT
+                | Type::VARBIT
                 | Type::VOID
         ),
     }
@@ -106,6 +114,11 @@ fn read(ty: &Type, raw: &[u8]) -> Result<Value, Failure> {
         Type::PG_LSN => {
             json!(pgshard::id::Lsn(raw.try_into().map(u64::from_be_bytes)?).to_string())
         }
+        Type::INTERVAL => json!(shapes::interval(raw).ok_or("not an interval")?),
+        Type::TIMETZ => json!(shapes::time_with_zone(raw).ok_or("not a time")?),
+        Type::INET | Type::CIDR => json!(shapes::network(raw).ok_or("not an address")?),
+        Type::MACADDR | Type::MACADDR8 => json!(shapes::hardware(raw)),
+        Type::BIT | Type::VARBIT => json!(shapes::bits(raw).ok_or("not a string of bits")?),
         Type::VOID => Value::Null,
         _ => json!(std::str::from_utf8(raw)?),
     })
@@ -150,6 +163,6 @@ mod tests {
             json!("1/10")
         );
         assert!(read(&Type::INT4, &[1]).is_err());
-        assert!(!is_known(&Type::INTERVAL) && is_known(&Type::NUMERIC_ARRAY));
+        assert!(!is_known(&Type::POINT) && is_known(&Type::NUMERIC_ARRAY));
     }
 }
