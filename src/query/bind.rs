@@ -556,7 +556,9 @@ impl Binder<'_> {
                     .or_else(|| volatile::moment_blocker(data_type, text));
                 let span = expr.span();
                 if let Some(blocker) = blocker {
-                    self.blocker.get_or_insert(blocker.at(span));
+                    let blocker = blocker.at(span);
+                    self.change_blocker.get_or_insert_with(|| blocker.clone());
+                    self.blocker.get_or_insert(blocker);
                 }
             }
             Expr::TypedString(typed) => {
