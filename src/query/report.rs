@@ -13,10 +13,11 @@ use sqlparser::ast::{
 
 use super::bind::{self, Kind};
 use super::combine::{Types, cell_name, name, select_of};
-use super::describe::Describer;
+use super::describe::{Described, Describer};
 use super::explain::Tier;
 use super::moment;
 use super::names::{ident, parts};
+use super::params::is_collatable;
 use super::planner::Planner;
 use super::refusal::Refusal;
 use super::shape::{Body, Effort};
@@ -25,7 +26,7 @@ use super::tree::{self, NodeMut};
 use super::{parse, plan};
 use crate::client::deadline;
 use crate::config::TableName;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What the rows of all shards are called in the combine.
 const PARTIALS: &str = "partials";
@@ -117,12 +118,24 @@ impl ReportPlan {
         }
     }
 
-    /// As one statement over the shards' own tables, to be described.
+    /// As one statement over the shards' own tables, to be described. They are read through WITH queries,
+    /// which have no primary keys, no more than foreign tables have.
     fn whole(&self) -> Result<String> {
+        let known = |at: usize| format!("pgshard_t{at}");
+        let place = |table: &TableName| self.tables.iter().position(|t| t == table).map(known);
+        let tables: String = self
+            .tables
+            .iter()
+            .enumerate()
+            .map(|(at, table)| {
+                let (schema, name) = (ident(&table.schema), ident(&table.name));
+                format!("{} AS (SELECT * FROM {schema}.{name}), ", known(at))
+            })
+            .collect();
         Ok(format!(
-            "WITH {PARTIALS} AS (({}))\n({})",
-            self.branch(own)?,
-            self.combine(own)?
+            "WITH {tables}{PARTIALS} AS (({}))\n({})",
+            self.branch(place)?,
+            self.combine(place)?
         ))
     }
 }
@@ -303,13 +316,36 @@ impl Sql<'_> {
             .await
             .map_err(plan::own)?;
         parts.iter().try_for_each(|c| plan::carry(c).map(drop))?;
-        let (_, found) = describer
-            .describe(&plan.whole()?)
-            .await
-            .map_err(plan::own)?;
+        let found = describer.in_full(&plan.whole()?, &[]).await;
+        let found = found.map_err(without_keys)?;
+        let unsure = |c: &&Described| is_collatable(&c.ty) && c.collation.is_none();
+        if let Some(column) = found.iter().find(unsure) {
+            return Err(Refusal::new(
+                format!("column {}", column.name),
+                "a view has to know the collation of its columns, and this one's could be several",
+                "name one by COLLATE",
+            )
+            .into());
+        }
         plan::check(&columns, &found, true)?;
         Ok(plan)
     }
+}
+
+/// PostgreSQL does not take the report: it may lean on a primary key.
+fn without_keys(error: Error) -> Error {
+    let ungrouped = error
+        .sqlstate()
+        .is_some_and(|code| code.as_str() == "42803");
+    if !ungrouped {
+        return plan::own(error);
+    }
+    Refusal::new(
+        "GROUP BY",
+        "a foreign table has no primary key, which other columns could depend on",
+        "group by the columns that are selected, too",
+    )
+    .into()
 }
 
 fn gathers() -> Refusal {

@@ -37,6 +37,11 @@ impl Split {
         let planned = cluster.sql(&self.select, &[]).report().await;
         cluster.close().await;
         let planned = planned?;
+        if planned.tables().len() > 1 && !self.shards.estimates() {
+            context.note(
+                "it joins: with --remote-estimate PostgreSQL can tell that the shards should",
+            );
+        }
         let fdw = self.shards.plan(&config).await?;
         let branch = |shard| {
             let sql = planned.branch(|table| fdw.foreign_table(shard, table))?;

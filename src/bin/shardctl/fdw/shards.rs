@@ -137,6 +137,11 @@ impl Remote {
 }
 
 impl Shards {
+    /// Whether reports are planned with the shards' estimates.
+    pub(super) fn estimates(&self) -> bool {
+        self.remote_estimate
+    }
+
     /// Asks the shards.
     pub(super) async fn plan(self, config: &Config) -> anyhow::Result<library::Fdw> {
         let login = self.remote.login(config).await?;
