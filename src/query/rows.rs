@@ -65,7 +65,7 @@ impl<'a> SqlRows<'a> {
     pub(super) fn checked(self) -> Result<Self> {
         let found = self.rows.columns().unwrap_or_default();
         let mut pairs = self.columns.iter().zip(&found);
-        let same = pairs.all(|(column, (_, ty))| column.ty == **ty);
+        let same = pairs.all(|(column, (_, ty))| is_same(&column.ty, ty));
         match same && found.len() >= self.columns.len() {
             true => Ok(self),
             false => Err(changed()),
@@ -76,7 +76,8 @@ impl<'a> SqlRows<'a> {
     pub(super) fn whole_checked(self) -> Result<Self> {
         let found = self.rows.columns().unwrap_or_default();
         let mut pairs = self.columns.iter().zip(&found);
-        let same = pairs.all(|(column, (name, ty))| column.name == *name && column.ty == **ty);
+        let same =
+            pairs.all(|(column, (name, ty))| column.name == *name && is_same(&column.ty, ty));
         match same && found.len() == self.columns.len() {
             true => Ok(self),
             false => Err(changed()),
@@ -126,4 +127,9 @@ impl<'a> SqlRows<'a> {
         let rows = self.rows.into_report();
         self.gathered.unwrap_or(rows)
     }
+}
+
+/// Whether two servers mean the same type: one that is not built in has another number on each.
+pub(super) fn is_same(a: &Type, b: &Type) -> bool {
+    a.name() == b.name() && a.schema() == b.schema()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{Kind, ToSql, Type};
 
 use super::combine::AnswerKind;
 use super::explain::{Explained, ShardWork, Tier};
@@ -15,7 +15,7 @@ use super::narrow;
 use super::params;
 use super::plan::{Before, Combining, Feed, Merging, Plan, Statement as Text, Steps};
 use super::planner::Planner;
-use super::rows::{SqlRows, changed};
+use super::rows::{SqlRows, changed, is_same};
 use super::shape::Count;
 use super::spread::Restrictions;
 use crate::client::{Cluster, Core, FromRow, Token};
@@ -421,6 +421,16 @@ impl<'a> Sql<'a> {
     /// The answer of a subquery, as a parameter.
     async fn before(&self, first: &Before, args: &Args, budget: &Budget) -> Result<Encoded> {
         let mut ran = self.steps(&first.steps, args).await?;
+        ran.rows.open().await?;
+        let planned = match first.ty.kind() {
+            Kind::Array(element) if first.answer == AnswerKind::List => element,
+            _ => &first.ty,
+        };
+        let columns = ran.rows.columns().unwrap_or_default();
+        let same = columns.first().is_some_and(|(_, ty)| is_same(planned, ty));
+        if first.answer != AnswerKind::Exists && !same {
+            return Err(changed());
+        }
         let bytes = match first.answer {
             AnswerKind::Exists => {
                 let found = ran.rows.next().await.transpose()?.is_some();
