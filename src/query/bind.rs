@@ -3,24 +3,30 @@
 //!
 //! PostgreSQL has checked the statement by then. What cannot be resolved here is refused.
 
+mod clauses;
 pub(super) mod from;
+mod items;
+mod output;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use sqlparser::ast::{
     Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Spanned, Value,
+    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SetExpr, Spanned,
 };
 
 use super::catalog::{Catalog, Placement, Table};
-use super::keys::{self, Col};
 use super::moment;
 use super::names::{self, folded, ident};
 use super::refusal::Refusal;
 use super::tree::{self, NodeMut};
 use super::volatile;
+use clauses::{refuse_clauses, refuse_select};
+use items::outputs;
+use output::{first_names, output, table_body, to_position};
+
+pub(super) use items::{Item, Items, Kind};
+pub(super) use output::{item_expr, position};
 
 /// A statement with resolved names.
 #[derive(Clone, Debug)]
@@ -41,66 +47,6 @@ pub(super) struct Bound {
     pub(super) stars: bool,
     /// Whether it asks for the time, which is then bound as `$0`.
     pub(super) asks_time: bool,
-}
-
-/// What stands in the FROM clauses, by unique alias.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Items {
-    pub(super) items: HashMap<String, Item>,
-    /// Aliases that stand for a whole row somewhere.
-    pub(super) whole_rows: HashSet<String>,
-    /// The columns that the outputs of subqueries (by alias) and CTEs (by name) are, where they are
-    /// plain columns: one for each arm of a set operation.
-    outputs: HashMap<String, Vec<Option<Vec<Col>>>>,
-}
-
-impl Items {
-    /// The columns that an item's column is passed on from, if it is a subquery's and nothing but that.
-    pub(super) fn sources(&self, alias: &str, column: &str) -> Option<&[Col]> {
-        let item = self.items.get(alias)?;
-        let outputs = match &item.kind {
-            Kind::Query => self.outputs.get(alias)?,
-            Kind::Cte(name) => self.outputs.get(name)?,
-            _ => return None,
-        };
-        let at = item.columns.as_ref()?.iter().position(|c| c == column)?;
-        outputs.get(at)?.as_deref()
-    }
-}
-
-/// The plain columns that the outputs of a query are.
-fn outputs(body: &SetExpr) -> Vec<Option<Vec<Col>>> {
-    match body {
-        SetExpr::Select(select) => {
-            let items = select.projection.iter().map(item_expr);
-            items.map(|expr| Some(vec![keys::col(expr)?])).collect()
-        }
-        SetExpr::Query(query) => outputs(&query.body),
-        SetExpr::SetOperation { left, right, .. } => {
-            let pairs = outputs(left).into_iter().zip(outputs(right));
-            pairs
-                .map(|(left, right)| Some([left?, right?].concat()))
-                .collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// One of them.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) kind: Kind,
-    /// The names of its columns, if they are known.
-    pub(super) columns: Option<Vec<String>>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    Table(Arc<Table>),
-    Query,
-    /// A CTE, by its unique name.
-    Cte(String),
-    Function,
 }
 
 /// Resolves the names of a query.
@@ -387,127 +333,6 @@ impl Binder<'_> {
         Ok(names)
     }
 
-    fn item(
-        &mut self,
-        item: SelectItem,
-        projection: &mut Vec<SelectItem>,
-        names: &mut Vec<String>,
-    ) -> Result<(), Refusal> {
-        match item {
-            SelectItem::Wildcard(options) if plain(&options) => {
-                let scope = self.scopes.last().cloned().unwrap_or_default();
-                for (_, unique) in &scope.aliases {
-                    if self.columns_of(unique).is_none() {
-                        return Err(unknown_columns(unique).at(options.span()));
-                    }
-                }
-                self.stars = true;
-                for column in scope.columns {
-                    names.push(column.name.clone());
-                    projection.push(named(column.expr, &column.name));
-                }
-                Ok(())
-            }
-            SelectItem::QualifiedWildcard(
-                SelectItemQualifiedWildcardKind::ObjectName(name),
-                options,
-            ) if plain(&options) => {
-                let alias = names::parts(&name)
-                    .and_then(|parts| self.alias(&parts))
-                    .ok_or_else(|| unknown(&format!("{name}.*")).at(name.span()))?;
-                let columns = self
-                    .columns_of(&alias)
-                    .ok_or_else(|| unknown_columns(&alias).at(name.span()))?
-                    .to_vec();
-                self.stars = true;
-                for name in columns {
-                    projection.push(SelectItem::UnnamedExpr(column(&alias, &name)));
-                    names.push(name);
-                }
-                Ok(())
-            }
-            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. } => {
-                let name = names::of_item(&item).ok_or_else(|| unknown(&item.to_string()))?;
-                let mut expr = match item {
-                    SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
-                    _ => return Ok(()),
-                };
-                self.expr(&mut expr)?;
-                projection.push(named(expr, &name));
-                names.push(name);
-                Ok(())
-            }
-            other => Err(unknown(&other.to_string()).at(other.span())),
-        }
-    }
-
-    /// A bare name in GROUP BY is a column if there is one, else an output.
-    fn group(
-        &mut self,
-        expr: &mut Expr,
-        projection: &[SelectItem],
-        names: &[String],
-    ) -> Result<(), Refusal> {
-        match expr {
-            Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
-                for expr in sets.iter_mut().flatten() {
-                    // Of two outputs that are one expression, a set may hold one and not the other.
-                    let twice = output(expr, names).filter(|at| {
-                        let item = projection.get(*at).map(item_expr);
-                        projection
-                            .iter()
-                            .filter(|other| Some(item_expr(other)) == item)
-                            .count()
-                            > 1
-                    });
-                    match twice {
-                        Some(at) if !self.is_column(expr) => *expr = position(at),
-                        _ => self.group(expr, projection, names)?,
-                    }
-                }
-                return Ok(());
-            }
-            Expr::Tuple(list) => {
-                for expr in list {
-                    self.group(expr, projection, names)?;
-                }
-                return Ok(());
-            }
-            _ => {}
-        }
-        let is_column = self.is_column(expr);
-        let item = match is_column {
-            true => None,
-            false => output(expr, names).and_then(|at| projection.get(at)),
-        };
-        match item.map(item_expr) {
-            // A literal would be a position again.
-            Some(Expr::Value(_)) => Ok(()),
-            // A subquery is not written twice: its two answers would not be known to be one.
-            Some(item) if tree::holds_query(item) => {
-                *expr = position(output(expr, names).unwrap_or_default());
-                Ok(())
-            }
-            Some(item) => {
-                *expr = item.clone();
-                Ok(())
-            }
-            None => self.expr(expr),
-        }
-    }
-
-    /// Whether a bare name is a column of the innermost level.
-    fn is_column(&self, expr: &Expr) -> bool {
-        match tree::bare(expr) {
-            Expr::Identifier(ident) => {
-                let name = folded(ident);
-                let scope = self.scopes.last();
-                scope.is_some_and(|scope| scope.columns.iter().any(|c| c.name == name))
-            }
-            _ => false,
-        }
-    }
-
     fn expr(&mut self, expr: &mut Expr) -> Result<(), Refusal> {
         match expr {
             Expr::Identifier(name) => {
@@ -742,104 +567,6 @@ impl Binder<'_> {
     }
 }
 
-/// `TABLE t`, as a SELECT.
-fn table_body(table: &sqlparser::ast::Table) -> Option<SetExpr> {
-    use sqlparser::ast::{ObjectNamePart, WildcardAdditionalOptions};
-    let parts = table.schema_name.iter().chain(&table.table_name).cloned();
-    let mut item = super::combine::table(0);
-    if let sqlparser::ast::TableFactor::Table { name, .. } = &mut item.relation {
-        *name = ObjectName(parts.map(ObjectNamePart::Identifier).collect());
-    }
-    table.table_name.as_ref()?;
-    let star = SelectItem::Wildcard(WildcardAdditionalOptions::default());
-    Some(*super::combine::select_of(vec![star], vec![item]).body)
-}
-
-/// A select item with this name.
-fn named(expr: Expr, name: &str) -> SelectItem {
-    let item = SelectItem::UnnamedExpr(expr);
-    match names::of_item(&item).as_deref() == Some(name) {
-        true => item,
-        false => {
-            let SelectItem::UnnamedExpr(expr) = item else {
-                return item;
-            };
-            SelectItem::ExprWithAlias {
-                expr,
-                alias: Ident::with_quote('"', name),
-            }
-        }
-    }
-}
-
-/// The expression of a select item.
-pub(super) fn item_expr(item: &SelectItem) -> &Expr {
-    match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
-        // Written out by then.
-        _ => &NOTHING,
-    }
-}
-
-static NOTHING: Expr = Expr::Value(sqlparser::ast::ValueWithSpan {
-    value: Value::Null,
-    span: sqlparser::tokenizer::Span {
-        start: sqlparser::tokenizer::Location { line: 0, column: 0 },
-        end: sqlparser::tokenizer::Location { line: 0, column: 0 },
-    },
-});
-
-/// The output that an expression of ORDER BY or DISTINCT ON names: by its name, or by its position.
-///
-/// PostgreSQL's grammar drops parentheses: `(n)` is the name, and `(1)` the position.
-fn output(expr: &Expr, names: &[String]) -> Option<usize> {
-    match tree::bare(expr) {
-        Expr::Identifier(ident) => {
-            let name = folded(ident);
-            names.iter().position(|known| *known == name)
-        }
-        Expr::Value(value) => match &value.value {
-            Value::Number(number, _) => number.parse::<usize>().ok()?.checked_sub(1),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A position in the select list, from 0, as SQL writes it.
-pub(super) fn position(at: usize) -> Expr {
-    Expr::Value(Value::Number((at + 1).to_string(), false).with_empty_span())
-}
-
-fn to_position(expr: &mut Expr, names: &[String]) -> Result<(), Refusal> {
-    let at = output(expr, names).ok_or_else(|| unknown(&expr.to_string()).at(expr.span()))?;
-    *expr = position(at);
-    Ok(())
-}
-
-/// The names that the first arm of a recursive query gives.
-fn first_names(body: &SetExpr) -> Option<Vec<String>> {
-    match body {
-        SetExpr::Select(select) => select.projection.iter().map(names::of_item).collect(),
-        SetExpr::SetOperation { left, .. } => first_names(left),
-        SetExpr::Query(query) => first_names(&query.body),
-        SetExpr::Values(values) => {
-            let width = values.rows.first()?.content.len();
-            Some((1..=width).map(|n| format!("column{n}")).collect())
-        }
-        _ => None,
-    }
-}
-
-fn plain(options: &sqlparser::ast::WildcardAdditionalOptions) -> bool {
-    options.opt_ilike.is_none()
-        && options.opt_exclude.is_none()
-        && options.opt_except.is_none()
-        && options.opt_replace.is_none()
-        && options.opt_rename.is_none()
-        && options.opt_alias.is_none()
-}
-
 fn unknown(what: &str) -> Refusal {
     Refusal::new(
         what,
@@ -858,69 +585,6 @@ fn unknown_columns(alias: &str) -> Refusal {
 
 fn no_span() -> sqlparser::tokenizer::Span {
     sqlparser::tokenizer::Span::empty()
-}
-
-fn refuse_clauses(query: &Query) -> Result<(), Refusal> {
-    if let Some(lock) = query.locks.first() {
-        return Err(Refusal::new(
-            lock.to_string(),
-            "reads do not lock",
-            "lock rows in a transaction of the customer's session",
-        )
-        .at(query.span()));
-    }
-    let order_all = query.order_by.as_ref().is_some_and(|order| {
-        order.interpolate.is_some()
-            || match &order.kind {
-                OrderByKind::All(_) => true,
-                OrderByKind::Expressions(keys) => keys.iter().any(|key| key.with_fill.is_some()),
-            }
-    });
-    let limit = match &query.limit_clause {
-        Some(LimitClause::LimitOffset { limit_by, .. }) => !limit_by.is_empty(),
-        Some(LimitClause::OffsetCommaLimit { .. }) => true,
-        None => false,
-    };
-    let odd = query.for_clause.is_some()
-        || query.settings.is_some()
-        || query.format_clause.is_some()
-        || !query.pipe_operators.is_empty()
-        || query.fetch.as_ref().is_some_and(|fetch| fetch.percent)
-        || order_all
-        || limit;
-    match odd {
-        true => Err(unknown(&query.to_string()).at(query.span())),
-        false => Ok(()),
-    }
-}
-
-fn refuse_select(select: &Select) -> Result<(), Refusal> {
-    if select.into.is_some() {
-        return Err(Refusal::new(
-            "SELECT INTO",
-            "it makes a table",
-            "create it by a migration on every shard",
-        )
-        .at(select.span()));
-    }
-    let odd = !select.optimizer_hints.is_empty()
-        || select.select_modifiers.is_some()
-        || select.top.is_some()
-        || select.exclude.is_some()
-        || !select.lateral_views.is_empty()
-        || select.prewhere.is_some()
-        || !select.connect_by.is_empty()
-        || !select.cluster_by.is_empty()
-        || !select.distribute_by.is_empty()
-        || !select.sort_by.is_empty()
-        || select.qualify.is_some()
-        || select.value_table_mode.is_some()
-        || matches!(select.group_by, GroupByExpr::All(_))
-        || select.flavor != SelectFlavor::Standard;
-    match odd {
-        true => Err(unknown(&select.to_string()).at(select.span())),
-        false => Ok(()),
-    }
 }
 
 /// The name of a function, if it is called without a schema or in `pg_catalog`.
@@ -947,37 +611,5 @@ pub(super) fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
             .collect(),
         FunctionArguments::None => Some(Vec::new()),
         FunctionArguments::Subquery(_) => None,
-    }
-}
-
-impl Items {
-    /// The key of a sharded table, as its alias calls it.
-    pub(super) fn key(&self, alias: &str) -> Option<Col> {
-        let Kind::Table(table) = &self.items.get(alias)?.kind else {
-            return None;
-        };
-        let Placement::Sharded(Some(key)) = &table.placement else {
-            return None;
-        };
-        Some((alias.to_owned(), self.written(alias, table, key)?))
-    }
-
-    /// The table's column that an alias calls by this name.
-    pub(super) fn table_column(&self, alias: &str, name: &str) -> Option<&super::catalog::Column> {
-        let item = self.items.get(alias)?;
-        let Kind::Table(table) = &item.kind else {
-            return None;
-        };
-        let at = item.columns.as_ref()?.iter().position(|c| c == name)?;
-        table.columns.get(at)
-    }
-
-    /// What a table's column is called under an alias.
-    pub(super) fn written(&self, alias: &str, table: &Table, column: &str) -> Option<String> {
-        let at = table
-            .columns
-            .iter()
-            .position(|known| known.name == column)?;
-        self.items.get(alias)?.columns.as_ref()?.get(at).cloned()
     }
 }
