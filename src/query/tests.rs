@@ -278,6 +278,25 @@ fn subqueries_that_are_run_first() {
 }
 
 #[test]
+fn a_cte_is_evaluated_once() {
+    let Body::Combine(combined) = shaped(
+        "WITH few AS (SELECT n FROM b LIMIT 3) \
+         SELECT count(*) FROM a WHERE n > (SELECT min(n) FROM few) AND n < (SELECT max(n) FROM few)",
+    )
+    .body
+    else {
+        panic!()
+    };
+    assert!(combined.firsts.is_empty());
+    let text = combined.query.to_string();
+    assert_eq!(
+        text.matches("few AS").count() + text.matches("few (").count(),
+        1,
+        "{text}"
+    );
+}
+
+#[test]
 fn keys_narrow() {
     let only = |sql: &str| match shaped(sql).body {
         Body::Push(push) => push.fragment.only.len(),

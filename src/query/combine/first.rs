@@ -111,7 +111,8 @@ impl Work<'_> {
 
     /// Notes a subquery to be run first; `None` if it depends on the row, or needs not be.
     fn first(&mut self, query: &Query, answer: AnswerKind) -> Option<usize> {
-        if !closed::free(query).is_empty() {
+        // A CTE is one set of rows wherever it is named; run twice, it might be two.
+        if !closed::free(query).is_empty() || !closed::free_ctes(query).is_empty() {
             return None;
         }
         if self.analysis.query(query, &[]) == Spread::Same {
@@ -132,7 +133,6 @@ impl Work<'_> {
         } else if width != 1 {
             return None;
         }
-        self.define_ctes(&mut query);
         self.firsts.push(First { query, answer });
         Some(self.firsts.len() - 1)
     }

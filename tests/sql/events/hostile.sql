@@ -752,3 +752,31 @@ SELECT public.events.kind, count(*) FROM public.events GROUP BY public.events.ki
 -- name: hostile-case-fold
 -- construct: identifier
 SELECT E.KIND, "e".Qty FROM Events "e" WHERE e.Account = 7;
+-- name: hostile-first-nested
+-- construct: scalar-subquery, aggregate
+SELECT count(*), sum(qty) FROM events WHERE qty > (SELECT avg(qty) FROM events WHERE qty > (SELECT avg(qty) FROM events));
+-- name: hostile-first-in-or
+-- construct: scalar-subquery, in-subquery, aggregate
+SELECT kind, count(*) FROM events WHERE id = 3 OR qty >= (SELECT max(qty) FROM events) OR dim NOT IN (SELECT id FROM devices WHERE id > 5) GROUP BY kind;
+-- name: hostile-first-not-in-null
+-- construct: in-subquery, null
+-- empty: NOT IN over a NULL lets nothing through
+SELECT id FROM events WHERE dim NOT IN (SELECT dim FROM events);
+-- name: hostile-first-in-empty
+-- construct: in-subquery, empty-input
+SELECT count(*) FROM events WHERE dim NOT IN (SELECT dim FROM events WHERE id < 0);
+-- name: hostile-first-null
+-- construct: scalar-subquery, null, empty-input
+SELECT count(*) FROM events WHERE qty > (SELECT qty FROM events WHERE id < 0) OR (SELECT max(qty) FROM events WHERE id < 0) IS NULL;
+-- name: hostile-first-exists-of-ordered
+-- construct: exists, limit
+SELECT count(*) FROM events WHERE EXISTS (SELECT kind, count(*) FROM events GROUP BY kind HAVING count(*) > 3 ORDER BY 2) AND NOT EXISTS (SELECT FROM devices WHERE id < 0);
+-- name: hostile-first-text
+-- construct: scalar-subquery, collation
+SELECT count(*), min(label) FROM events WHERE label > (SELECT min(label) FROM events WHERE qty > 2) AND kind IN (SELECT kind FROM events GROUP BY kind HAVING count(*) > 10);
+-- name: hostile-first-enum
+-- construct: scalar-subquery, in-subquery
+SELECT count(*) FROM events WHERE mood = (SELECT max(mood) FROM events) OR mood IN (SELECT mood FROM events WHERE id < 5);
+-- name: hostile-first-cte-named-twice
+-- construct: cte, scalar-subquery
+WITH few AS (SELECT qty FROM events WHERE qty IS NOT NULL ORDER BY qty, id LIMIT 40) SELECT count(*) FROM events WHERE qty >= (SELECT min(qty) FROM few) AND qty <= (SELECT max(qty) FROM few);
