@@ -1,11 +1,17 @@
 //! One question to all shards, by several ways, on the same rows.
 //!
 //! `cargo bench --features local,sql --bench fanout \
-//!  [-- --rows 1000000 --pairs 15 --shapes aggregate,top,ordered,point]`
+//!  [-- --rows 1000000 --pairs 16 --shapes aggregate,top,ordered,point --contestants raw,sql
+//!   --workers 2]`
 //!
 //! Four shards of the example bank, and a reporting server, all on one machine. Rows are
-//! transactions, 100 a customer. In each round every contestant answers, in changing order, and ratios
-//! are taken within a round. Before that all have to give the same answer.
+//! transactions, 100 a customer. In each round every contestant answers, and ratios are taken within a
+//! round. The order is that of a Latin square in which everyone follows everyone else equally often: what a
+//! contestant leaves behind, such as cold caches, falls on all alike. Before that all have to give the same
+//! answer.
+//!
+//! `--workers` is the servers' max_parallel_workers_per_gather. A query over a cursor, which is how
+//! postgres_fdw reads, is never parallel.
 //!
 //! Each contestant is a variant of [`Contestant`]; [`answer`](Contestant::answer) says how it asks. A
 //! new one is added there, with a module of its own.
@@ -89,6 +95,14 @@ impl Contestant {
         }
     }
 
+    /// How it is named on the command line.
+    fn argument(self) -> String {
+        self.name()
+            .replace("'s ", "-")
+            .replace(", ", "-")
+            .replace(' ', "-")
+    }
+
     async fn answer(self, world: &World, shape: Shape, turn: usize) -> Digest {
         match self {
             Contestant::Raw => raw::answer(world, shape, turn).await,
@@ -141,22 +155,32 @@ async fn sample(contestant: Contestant, world: &World, shape: Shape, round: usiz
 }
 
 /// All contestants have to agree, and have done everything once.
-async fn agree(world: &World, shape: Shape) {
+async fn agree(world: &World, shape: Shape, contestants: &[Contestant]) {
     let truth = Contestant::Raw.answer(world, shape, 0).await;
-    for contestant in Contestant::ALL {
+    for contestant in contestants {
         let answer = contestant.answer(world, shape, 0).await;
         assert_eq!(answer, truth, "{} of {}", shape.name(), contestant.name());
     }
     println!("\n{}: {truth}", shape.name());
 }
 
-async fn compare(world: &World, shape: Shape, pairs: usize) {
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); Contestant::ALL.len()];
-    for round in 0..pairs {
-        for step in 0..Contestant::ALL.len() {
-            let which = (round + step) % Contestant::ALL.len();
-            let contestant = Contestant::ALL[which];
-            samples[which].push(sample(contestant, world, shape, round).await);
+/// Who is at a step of a round, of an even number: Williams' design.
+fn turn(round: usize, step: usize, contestants: usize) -> usize {
+    let zigzag = if step.is_multiple_of(2) {
+        step / 2
+    } else {
+        contestants - step.div_ceil(2)
+    };
+    (zigzag + round) % contestants
+}
+
+async fn compare(world: &World, shape: Shape, plan: &Plan) {
+    let contestants = &plan.contestants;
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); contestants.len()];
+    for round in 0..plan.pairs {
+        for step in 0..contestants.len() {
+            let which = turn(round, step, contestants.len());
+            samples[which].push(sample(contestants[which], world, shape, round).await);
         }
     }
     println!(
@@ -166,7 +190,7 @@ async fn compare(world: &World, shape: Shape, pairs: usize) {
     let figures = |which: usize, of: fn(&Sample) -> f64| -> Vec<f64> {
         samples[which].iter().map(of).collect()
     };
-    for (which, contestant) in Contestant::ALL.iter().enumerate() {
+    for (which, contestant) in contestants.iter().enumerate() {
         let time = Paired::of(&figures(which, |s| s.millis), &figures(0, |s| s.millis));
         let cpu = Paired::of(&figures(which, |s| s.cpu), &figures(0, |s| s.cpu));
         let peak = figures(which, |s| s.peak).into_iter().fold(0.0, f64::max);
@@ -184,16 +208,17 @@ async fn compare(world: &World, shape: Shape, pairs: usize) {
 
 async fn run(plan: Plan) {
     let start = Instant::now();
-    let world = World::start(plan.rows).await;
+    let world = World::start(plan.rows, plan.workers).await;
     println!(
-        "{} rows on 4 shards, loaded in {:.0} s; {} rounds",
+        "{} rows on 4 shards, loaded in {:.0} s; {} rounds; {} parallel workers",
         plan.rows,
         start.elapsed().as_secs_f64(),
-        plan.pairs
+        plan.pairs,
+        plan.workers
     );
-    for shape in plan.shapes {
-        agree(&world, shape).await;
-        compare(&world, shape, plan.pairs).await;
+    for shape in plan.shapes.iter().copied() {
+        agree(&world, shape, &plan.contestants).await;
+        compare(&world, shape, &plan).await;
     }
     world.end().await;
 }

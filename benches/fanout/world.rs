@@ -42,11 +42,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn start(rows: usize) -> World {
+    pub(crate) async fn start(rows: usize, workers: usize) -> World {
         assert!(rows >= EACH && !rows.is_multiple_of(STRIDE), "{rows} rows");
         let spec = |shards| LocalSpec {
             shards,
             replicas: 0,
+            settings: vec![(
+                "max_parallel_workers_per_gather".to_owned(),
+                workers.to_string(),
+            )],
             ..LocalSpec::default()
         };
         let shards = LocalCluster::start(spec(SHARDS)).await.expect("shards");
