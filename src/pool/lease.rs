@@ -135,6 +135,10 @@ impl Lease {
         self.drains = true;
     }
 
+    pub(super) fn drains(&self) -> bool {
+        self.drains
+    }
+
     fn object(&self) -> &Object<Manager> {
         match &self.object {
             Some(object) => object,

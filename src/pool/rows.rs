@@ -15,6 +15,8 @@ use crate::topology::Hint;
 const CHUNK_ROWS: usize = 64;
 /// Bytes taken at once, but for the last row.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Rows that nobody wants, read to have the connection back.
+const DRAINED_ROWS: usize = 4 * CHUNK_ROWS;
 
 /// The rows of a statement as they come, with the connection they come on: nothing else may use
 /// it, for a reader that is slow holds up all that is on it.
@@ -173,6 +175,25 @@ impl OpenRows {
         match self.end.take_if(|end| rows.is_empty() && end.is_err()) {
             Some(Err(error)) => Err(error),
             _ => Ok(rows),
+        }
+    }
+}
+
+impl Drop for OpenRows {
+    /// Reads what is left if it has arrived already: then the connection can be given back at once.
+    fn drop(&mut self) {
+        if self.end.is_some() || !self.lease.drains() || self.lease.proxy().is_some() {
+            return;
+        }
+        for _ in 0..DRAINED_ROWS {
+            match self.rows.next().now_or_never() {
+                Some(Some(Ok(_))) => {}
+                Some(None) => {
+                    self.lease.link().answered();
+                    return;
+                }
+                Some(Some(Err(_))) | None => return,
+            }
         }
     }
 }
