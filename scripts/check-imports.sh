@@ -17,7 +17,7 @@ function rank(path) {
     if (path ~ /^(error|sqlstate|sql|routing|random)(\/|$)/) return 1
     if (path ~ /^topology(\/|$)/) return 1
     if (path ~ /^fanout\/merge/) return 1
-    if (path ~ /^(config|observe)(\/|$)/) return 2
+    if (path ~ /^(config|observe|host)(\/|$)/) return 2
     if (path ~ /^pool(\/|$)/) return 3
     if (path ~ /^monitor(\/|$)/) return 4
     if (path ~ /^(client|direct)(\/|$)/) return 5

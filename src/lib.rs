@@ -66,6 +66,8 @@ pub mod fdw;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "operate")]
+mod host;
 pub mod id;
 #[cfg(feature = "local")]
 pub mod local;

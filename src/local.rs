@@ -11,7 +11,6 @@
 //!
 //! The settings favour speed over safety: `fsync` is off. Keep nothing here that matters.
 
-mod account;
 pub mod bank;
 mod bank_cluster;
 mod binaries;
@@ -26,7 +25,6 @@ mod patroni;
 mod pgbouncer;
 mod pgpool;
 mod port;
-mod process;
 mod provision;
 pub mod proxy;
 mod replication;
@@ -36,7 +34,6 @@ mod server;
 mod settings;
 mod shard;
 mod shmem;
-mod spawn;
 mod spec;
 mod state;
 mod status;
@@ -44,9 +41,9 @@ mod sweep;
 mod wait;
 mod wheel;
 
-pub use binaries::Binaries;
+pub use crate::host::{Binaries, NodeState};
 pub use cluster::LocalCluster;
-pub use node::{LocalNode, NodeState};
+pub use node::LocalNode;
 pub use patroni::{LocalPatroni, PatroniNode, PatroniSpec};
 pub use pgbouncer::{PgBouncer, PgBouncerSpec};
 pub use pgpool::{Pgpool, PgpoolSpec};

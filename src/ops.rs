@@ -4,11 +4,14 @@
 //! issues DDL, and nothing calls it but the operator's own code or `shardctl`. [`ledger`] deletes old
 //! idempotency keys. [`acts`] stores operators' decisions on the
 //! shards' servers, and reads their log. [`check`] verifies the
-//! servers' settings.
+//! servers' settings. `journal` (feature `operate`) is what procedures of many steps write down, to
+//! be resumed.
 
 pub mod acts;
 pub mod check;
 pub mod install;
+#[cfg(feature = "operate")]
+pub mod journal;
 pub mod ledger;
 
 pub use crate::direct::Credentials;

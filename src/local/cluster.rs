@@ -8,10 +8,12 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardId};
 
-use super::account::Account;
-use super::binaries::Binaries;
 use super::home::Home;
-use super::node::{LocalNode, NodeState};
+use crate::host::NodeState;
+use crate::host::account::Account;
+use crate::host::binaries::Binaries;
+
+use super::node::LocalNode;
 use super::secrets::{APP, OWNER, SUPERUSER, Secrets};
 use super::server::Server;
 use super::shard::LocalShard;

@@ -18,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId};
 
 use super::home::SUPERVISOR_LOG;
-use super::spawn::io_error;
 use super::spec::StopMode;
 use super::status::NodeStatus;
+use crate::host::spawn::io_error;
 
 pub use client::Remote;
 pub use running::Running;

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::node::NodeState;
-use super::spawn::{self, io_error, on_spawner};
+use crate::host::NodeState;
+use crate::host::spawn::{self, io_error, on_spawner};
 
 /// How long a signal that cannot be refused may take to have its effect on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(10);

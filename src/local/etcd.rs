@@ -7,15 +7,15 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::account::Account;
-use super::binaries::find_program;
 use super::daemon::{Daemon, log_tail};
 use super::home::Home;
-use super::node::NodeState;
 use super::port::ReservedPort;
 use super::rest;
-use super::spawn::{self, io_error};
 use super::wait;
+use crate::host::NodeState;
+use crate::host::account::Account;
+use crate::host::binaries::find_program;
+use crate::host::spawn::{self, io_error};
 
 /// How long it may take to start or stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -22,13 +22,13 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 
-use super::account::Account;
 use super::bank_cluster::secret_file;
 use super::parent;
 use super::secrets::{APP, OWNER, Secrets, write_private};
-use super::spawn::io_error;
 use super::state::STATE;
 use super::sweep;
+use crate::host::account::Account;
+use crate::host::spawn::io_error;
 
 const LOCK: &str = "pgshard.lock";
 

@@ -4,22 +4,23 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::host::NodeState;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId};
 
-use super::account::Account;
-use super::binaries::Binaries;
 use super::daemon::{self, Daemon};
 use super::port::ReservedPort;
 use super::server::Server;
-use super::spawn::{self, io_error};
+use super::shmem;
 use super::spec::StopMode;
 use super::wait::{self, NotReady};
-use super::{process, shmem};
+use crate::host::account::Account;
+use crate::host::binaries::Binaries;
+use crate::host::process;
+use crate::host::spawn::{self, io_error};
 
 /// How long a server may take to start or to stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,18 +34,6 @@ pub struct LocalNode {
     account: Account,
     binaries: Binaries,
     daemon: Daemon,
-}
-
-/// What a node's server is doing, as far as its processes tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NodeState {
-    /// Its processes run.
-    Running,
-    /// Its processes are stopped by SIGSTOP.
-    Paused,
-    /// It has no processes.
-    Down,
 }
 
 impl LocalNode {

@@ -10,14 +10,14 @@ use tokio_postgres::NoTls;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::account::Account;
-use super::binaries::find_program;
 use super::cluster::{DATABASE, LocalCluster};
 use super::daemon::{Daemon, log_tail};
 use super::port::ReservedPort;
 use super::secrets::{APP, random, write_private};
-use super::spawn::{self, io_error};
 use super::wait;
+use crate::host::account::Account;
+use crate::host::binaries::find_program;
+use crate::host::spawn::{self, io_error};
 
 /// How long it may take to start or to stop on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);

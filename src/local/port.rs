@@ -6,7 +6,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::error::Result;
 
-use super::spawn::io_error;
+use crate::host::spawn::io_error;
 
 /// A loopback port, held by a socket that is bound but does not listen.
 ///

@@ -16,7 +16,7 @@ use super::replication::{db_error, source_conninfo};
 use super::secrets::{OWNER, REPLICATOR, SUPERUSER, Secrets, write_private};
 use super::server::Server;
 use super::settings::{postgresql_conf, standby_auto_conf};
-use super::spawn::{self, io_error};
+use crate::host::spawn::{self, io_error};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 

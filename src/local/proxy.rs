@@ -35,7 +35,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{Error, Result};
 
-use super::spawn::io_error;
+use crate::host::spawn::io_error;
 use rules::Rules;
 use session::Order;
 

@@ -7,12 +7,14 @@ use tokio_postgres::{Client, NoTls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::literal;
 
-use super::node::{LocalNode, NodeState};
+use crate::host::NodeState;
+
+use super::node::LocalNode;
 use super::provision;
 use super::secrets::{REPLICATOR, SUPERUSER, Secrets};
 use super::server::Server;
-use super::spawn::{self, io_error};
 use super::spec::StopMode;
+use crate::host::spawn::{self, io_error};
 
 /// How long a standby may take to stream.
 const PATIENCE: Duration = Duration::from_secs(30);

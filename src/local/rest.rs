@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::spawn::io_error;
+use crate::host::spawn::io_error;
 
 /// The largest answer, in bytes.
 const LARGEST: u64 = 1 << 20;

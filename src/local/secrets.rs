@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::Credentials;
 
-use super::spawn::io_error;
+use crate::host::spawn::io_error;
 
 /// The superuser.
 pub(super) const SUPERUSER: &str = "postgres";

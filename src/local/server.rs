@@ -2,7 +2,7 @@
 
 use crate::id::{NodeId, ShardId};
 
-use super::node::NodeState;
+use crate::host::NodeState;
 
 /// A PostgreSQL server on loopback.
 pub(super) trait Server: Sync {

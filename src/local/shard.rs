@@ -10,11 +10,13 @@ use tokio_postgres::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId};
 
-use super::account::Account;
-use super::binaries::Binaries;
 use super::cluster::{DATABASE, node_name, shard_name};
 use super::home::Home;
-use super::node::{LocalNode, NodeState};
+use crate::host::NodeState;
+use crate::host::account::Account;
+use crate::host::binaries::Binaries;
+
+use super::node::LocalNode;
 use super::port::ReservedPort;
 use super::replication::{self, admin};
 use super::secrets::{APP, OWNER, REPLICATOR, Secrets};

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-use super::account::Account;
 use super::home;
 use super::state::{STATE, State};
+use crate::host::account::Account;
 
 /// What a local cluster shall be. The default is one shard with one asynchronous replica, in a
 /// temporary directory.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-use super::binaries::Binaries;
 use super::secrets::write_private;
-use super::spawn::io_error;
 use super::spec::LocalSpec;
+use crate::host::binaries::Binaries;
+use crate::host::spawn::io_error;
 
 /// The file in a cluster's directory.
 pub(super) const STATE: &str = "cluster.json";

@@ -10,11 +10,11 @@ use crate::error::Result;
 use crate::id::{NodeId, ShardId};
 
 use super::cluster::{LocalCluster, node_name, shard_name};
-use super::node::NodeState;
 use super::replication::admin;
 use super::secrets::Secrets;
 use super::server::Server;
 use super::state::{STATE, State};
+use crate::host::NodeState;
 
 /// How long one node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);

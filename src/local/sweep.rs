@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
-use super::{home, process, shmem};
+use crate::host::process;
+
+use super::{home, shmem};
 
 /// What the names of temporary clusters start with.
 pub(super) const PREFIX: &str = "pgshard-";

@@ -9,9 +9,9 @@ use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::account::Account;
 use super::secrets::write_private;
-use super::spawn::{self, io_error};
+use crate::host::account::Account;
+use crate::host::spawn::{self, io_error};
 
 const VERSION: &str = "18.6.3";
 

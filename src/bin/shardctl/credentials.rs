@@ -32,6 +32,32 @@ impl DdlRole {
     }
 }
 
+/// The role that sees and changes how the servers replicate, as arguments: a superuser, or one with
+/// the rights that the chapters name.
+#[derive(clap::Args)]
+pub(crate) struct AdminRole {
+    /// The servers' superuser.
+    #[arg(long, value_name = "ROLE", default_value = "postgres")]
+    admin_user: String,
+
+    /// A file with that role's password on one line, readable by you only.
+    ///
+    /// Without it, the variable PGSHARD_ADMIN_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+}
+
+impl AdminRole {
+    pub(crate) fn login(&self) -> anyhow::Result<Login> {
+        Login::new(
+            self.admin_user.clone(),
+            "--admin-password-file",
+            self.admin_password_file.as_deref(),
+            "PGSHARD_ADMIN_PASSWORD",
+        )
+    }
+}
+
 /// A role, its password, and where that was found.
 pub(crate) struct Login {
     role: Credentials,

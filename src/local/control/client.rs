@@ -7,8 +7,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::spawn::io_error;
 use crate::local::home;
-use crate::local::spawn::io_error;
 use crate::local::status::NodeStatus;
 
 use super::{LONGEST, Reply, Request, SOCKET, socket_in};

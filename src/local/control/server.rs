@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
-use crate::local::spawn::io_error;
+use crate::host::spawn::io_error;
 
 use super::running::Running;
 use super::{Failure, LONGEST, Reply, Request, SOCKET, socket_in};

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::NodeState;
+use crate::host::account::Account;
+use crate::host::binaries::Binaries;
+use crate::host::process;
+use crate::host::spawn::{self, io_error};
 use crate::id::{NodeId, ShardId};
-use crate::local::account::Account;
-use crate::local::binaries::Binaries;
 use crate::local::daemon::{Daemon, log_tail};
-use crate::local::node::NodeState;
 use crate::local::port::ReservedPort;
-use crate::local::process;
 use crate::local::rest;
 use crate::local::secrets::write_private;
 use crate::local::server::Server;
-use crate::local::spawn::{self, io_error};
 use crate::local::wait::{self, NotReady};
 
 /// How long an answer of Patroni's may take.

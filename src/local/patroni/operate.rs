@@ -8,8 +8,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::NodeState;
 use crate::id::{NodeId, ShardId};
-use crate::local::node::NodeState;
 use crate::local::replication::{admin, in_recovery};
 use crate::local::rest;
 

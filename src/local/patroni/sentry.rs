@@ -8,10 +8,10 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 
 use crate::error::Result;
-use crate::local::account::Account;
+use crate::host::account::Account;
+use crate::host::spawn::{self, io_error};
 use crate::local::daemon::Daemon;
 use crate::local::home::Home;
-use crate::local::spawn::{self, io_error};
 
 /// Waits for the end of its input, then kills PostgreSQL's programs that run below a directory.
 /// More than once, since one may just be starting another.

@@ -11,13 +11,25 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::node::NodeState;
+use serde::{Deserialize, Serialize};
+
+/// What a node's server is doing, as far as its processes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Its processes run.
+    Running,
+    /// Its processes are stopped by SIGSTOP.
+    Paused,
+    /// It has no processes.
+    Down,
+}
 
 /// How long signals may take to have their effect on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All processes of the server on `data`: postmaster, workers, sessions. `data` is canonical.
-pub(super) fn of_server(data: &Path) -> Vec<Pid> {
+pub(crate) fn of_server(data: &Path) -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -37,14 +49,14 @@ fn serves(pid: i32, data: &Path) -> bool {
 }
 
 /// The postmaster of the server on `data`, if it lives.
-pub(super) fn postmaster(data: &Path) -> Option<Pid> {
+pub(crate) fn postmaster(data: &Path) -> Option<Pid> {
     let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let pid = text.lines().next()?.trim().parse().ok()?;
     serves(pid, data).then(|| Pid::from_raw(pid))
 }
 
 /// What the server on `data` is doing, whoever started it.
-pub(super) fn server_state(data: &Path) -> NodeState {
+pub(crate) fn server_state(data: &Path) -> NodeState {
     match postmaster(data).map(state) {
         None => NodeState::Down,
         Some(Some('T')) => NodeState::Paused,
@@ -61,7 +73,7 @@ fn state(pid: Pid) -> Option<char> {
 
 /// Kills every process of the server, the postmaster first so that it starts no others, and waits
 /// until they are gone.
-pub(super) async fn kill_server(data: &Path, postmaster: Option<Pid>) -> Result<()> {
+pub(crate) async fn kill_server(data: &Path, postmaster: Option<Pid>) -> Result<()> {
     if let Some(pid) = postmaster {
         let _ = kill(pid, Signal::SIGKILL);
     }
@@ -76,7 +88,7 @@ pub(super) async fn kill_server(data: &Path, postmaster: Option<Pid>) -> Result<
 }
 
 /// The same, where nothing can be awaited: while a value is dropped.
-pub(super) fn kill_server_blocking(data: &Path) {
+pub(crate) fn kill_server_blocking(data: &Path) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = of_server(data);
@@ -91,7 +103,7 @@ pub(super) fn kill_server_blocking(data: &Path) {
 }
 
 /// Stops every process of the server in its tracks, the postmaster first.
-pub(super) async fn freeze(data: &Path, postmaster: Pid) -> Result<()> {
+pub(crate) async fn freeze(data: &Path, postmaster: Pid) -> Result<()> {
     let _ = kill(postmaster, Signal::SIGSTOP);
     until("freeze", || {
         let moving: Vec<Pid> = of_server(data)
@@ -107,7 +119,7 @@ pub(super) async fn freeze(data: &Path, postmaster: Pid) -> Result<()> {
 }
 
 /// Lets every process of the server go on, the postmaster last.
-pub(super) async fn thaw(data: &Path, postmaster: Pid) -> Result<()> {
+pub(crate) async fn thaw(data: &Path, postmaster: Pid) -> Result<()> {
     until("go on", || {
         let frozen: Vec<Pid> = of_server(data)
             .into_iter()

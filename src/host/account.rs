@@ -12,17 +12,17 @@ use super::spawn::io_error;
 
 /// Who the servers run as: this process's own user, or an unprivileged one if that is root.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
+pub(crate) struct Account {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
     groups: Vec<Gid>,
     name: String,
     /// Whether a child has to change to it.
-    pub(super) switch: bool,
+    pub(crate) switch: bool,
 }
 
 impl Account {
-    pub(super) fn find() -> Result<Self> {
+    pub(crate) fn find() -> Result<Self> {
         let uid = geteuid();
         if !uid.is_root() {
             return Ok(Account {
@@ -57,8 +57,50 @@ impl Account {
         ))
     }
 
+    /// Who owns a directory of a server: programs that work on it run as that user.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, belongs to root, or belongs to another user than this process's and this
+    /// process may not change to it.
+    pub(crate) fn owner_of(path: &Path) -> Result<Self> {
+        let found = path
+            .metadata()
+            .map_err(|e| io_error(format!("cannot look at {}", path.display()), e))?;
+        let (uid, own) = (Uid::from_raw(found.uid()), geteuid());
+        if uid.is_root() {
+            return Err(Error::refused(format!(
+                "{} belongs to root, and PostgreSQL refuses to run as root: give it to the servers' \
+                 user (chown postgres)",
+                path.display()
+            )));
+        }
+        let user = User::from_uid(uid).ok().flatten();
+        let name = user
+            .as_ref()
+            .map_or_else(|| format!("uid {uid}"), |user| user.name.clone());
+        if uid != own && !own.is_root() {
+            return Err(Error::refused(format!(
+                "{} belongs to {name}: run this as that user, or as root",
+                path.display()
+            )));
+        }
+        let gid = user.map_or_else(|| Gid::from_raw(found.gid()), |user| user.gid);
+        let groups = CString::new(name.as_str())
+            .ok()
+            .and_then(|name| getgrouplist(&name, gid).ok())
+            .unwrap_or_else(|| vec![gid]);
+        Ok(Account {
+            uid,
+            gid,
+            groups,
+            name,
+            switch: uid != own,
+        })
+    }
+
     /// Gives a path to this user, for itself alone.
-    pub(super) fn own(&self, path: &Path, mode: u32) -> Result<()> {
+    pub(crate) fn own(&self, path: &Path, mode: u32) -> Result<()> {
         let failed = |e| {
             io_error(
                 format!("cannot give {} to {}", path.display(), self.name),
@@ -73,7 +115,7 @@ impl Account {
     }
 
     /// Refuses a path that this user could not reach, naming the directory that is in the way.
-    pub(super) fn check_reach(&self, path: &Path) -> Result<()> {
+    pub(crate) fn check_reach(&self, path: &Path) -> Result<()> {
         if !self.switch {
             return Ok(());
         }
@@ -100,7 +142,7 @@ impl Account {
     }
 
     /// Whether this user could read and run a program.
-    pub(super) fn can_run(&self, program: &Path) -> bool {
+    pub(crate) fn can_run(&self, program: &Path) -> bool {
         self.check_reach(program.parent().unwrap_or(Path::new("/")))
             .is_ok()
             && program

@@ -20,7 +20,7 @@ use super::account::Account;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs a closure on the thread that forks, and hands back its result.
-pub(super) async fn on_spawner<T: Send + 'static>(
+pub(crate) async fn on_spawner<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
@@ -49,7 +49,7 @@ pub(super) async fn on_spawner<T: Send + 'static>(
 
 /// A command that runs as the account, in a directory, with nothing inherited but what it needs,
 /// and that gets `on_death` when this process ends.
-pub(super) fn command(program: &Path, account: &Account, cwd: &Path, on_death: Signal) -> Command {
+pub(crate) fn command(program: &Path, account: &Account, cwd: &Path, on_death: Signal) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -98,7 +98,7 @@ fn die_with_parent(command: &mut Command, signal: Signal) {
 ///
 /// If it cannot start, takes longer than `deadline` (it is then killed), or fails; the message
 /// holds the end of what it printed.
-pub(super) async fn run(mut command: Command, deadline: Duration) -> Result<Output> {
+pub(crate) async fn run(mut command: Command, deadline: Duration) -> Result<Output> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let what = Path::new(command.get_program())
         .file_name()
@@ -137,7 +137,7 @@ pub(super) async fn run(mut command: Command, deadline: Duration) -> Result<Outp
 }
 
 /// The last lines of a program's output, for a message.
-pub(super) fn tail(text: &str) -> String {
+pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())
@@ -147,7 +147,7 @@ pub(super) fn tail(text: &str) -> String {
 }
 
 /// An I/O error with what was being done.
-pub(super) fn io_error(what: impl Into<String>, error: io::Error) -> Error {
+pub(crate) fn io_error(what: impl Into<String>, error: io::Error) -> Error {
     let what = what.into();
     Error::new(ErrorKind::Io, format!("{what}: {error}")).with_source(error)
 }
