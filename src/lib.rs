@@ -52,7 +52,7 @@
 //!
 //! Features: `sql` for SQL over all shards; `tls` (default) for encrypted connections, with `ring` (default) as the cryptography
 //! where the process has not installed another rustls provider; `patroni` to ask the shards' Patronis who
-//! holds their lock and who belongs to them, and `etcd` to watch the lock itself; `local` for clusters of
+//! holds their lock and who belongs to them, and `etcd` to watch the lock itself; `operate` for what operators do on the servers' machines; `local` for clusters of
 //! real servers on loopback, for tests; `cli` for the binary `shardctl`.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
@@ -117,6 +117,7 @@ mod chapters {
         Readme "../README.md"
         Observability "../docs/observability.md"
         Operators "../docs/operators.md"
+        OperationsFailover "../docs/operations/failover.md"
         Performance "../docs/performance.md"
         Proof "../docs/proof.md"
         Proxies "../docs/proxies.md"

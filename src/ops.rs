@@ -9,9 +9,15 @@
 
 pub mod acts;
 pub mod check;
+#[cfg(feature = "operate")]
+pub mod hosts;
 pub mod install;
 #[cfg(feature = "operate")]
 pub mod journal;
 pub mod ledger;
+#[cfg(feature = "operate")]
+pub mod primary;
+#[cfg(feature = "operate")]
+pub mod replication;
 
 pub use crate::direct::Credentials;

@@ -1,16 +1,6 @@
 //! What `pg_controldata` says of a data directory, whether its server runs or not.
 
-use std::path::Path;
-use std::time::Duration;
-
-use nix::sys::signal::Signal;
-
-use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Lsn, SystemId, Timeline};
-
-use super::account::Account;
-use super::binaries::Binaries;
-use super::spawn;
 
 /// The state of a data directory, from its control file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,51 +16,41 @@ pub(crate) struct ControlData {
     pub(crate) minimum_recovery: Lsn,
     pub(crate) wal_log_hints: bool,
     pub(crate) checksums: bool,
+    /// The size of a file of the log, in bytes.
+    pub(crate) segment: u64,
 }
 
 impl ControlData {
-    /// Reads the control file of `data` as its owner.
-    pub(crate) async fn read(
-        binaries: &Binaries,
-        account: &Account,
-        data: &Path,
-    ) -> Result<ControlData> {
-        let program = binaries.program("pg_controldata");
-        let mut command = spawn::command(&program, account, Path::new("/"), Signal::SIGKILL);
-        command.arg("-D").arg(data);
-        let output = spawn::run(command, Duration::from_secs(30)).await?;
-        parse(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Io,
-                format!(
-                    "{} printed no state of {} that can be read",
-                    program.display(),
-                    data.display()
-                ),
-            )
+    /// Reads what `pg_controldata` printed in English; `None` if that is something else.
+    pub(crate) fn parse(text: &str) -> Option<ControlData> {
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+        };
+        Some(ControlData {
+            system: SystemId(field("Database system identifier")?.parse().ok()?),
+            state: field("Database cluster state")?.to_owned(),
+            timeline: Timeline(field("Latest checkpoint's TimeLineID")?.parse().ok()?),
+            checkpoint: field("Latest checkpoint location")?.parse().ok()?,
+            minimum_recovery: field("Minimum recovery ending location")?.parse().ok()?,
+            wal_log_hints: field("wal_log_hints setting")? == "on",
+            checksums: field("Data page checksum version")? != "0",
+            segment: field("Bytes per WAL segment")?.parse().ok()?,
         })
+    }
+
+    /// The name of the file that holds a position of a timeline's log.
+    pub(crate) fn file(&self, timeline: Timeline, at: Lsn) -> String {
+        let number = at.0 / self.segment.max(1);
+        let in_4_gib = (1 << 32) / self.segment.max(1);
+        let (high, low) = (number / in_4_gib.max(1), number % in_4_gib.max(1));
+        format!("{:08X}{high:08X}{low:08X}", timeline.0)
     }
 
     /// Whether the server was stopped cleanly, as a primary or as a standby.
     pub(crate) fn clean(&self) -> bool {
         self.state.starts_with("shut down")
     }
-}
-
-fn parse(text: &str) -> Option<ControlData> {
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
-    };
-    Some(ControlData {
-        system: SystemId(field("Database system identifier")?.parse().ok()?),
-        state: field("Database cluster state")?.to_owned(),
-        timeline: Timeline(field("Latest checkpoint's TimeLineID")?.parse().ok()?),
-        checkpoint: field("Latest checkpoint location")?.parse().ok()?,
-        minimum_recovery: field("Minimum recovery ending location")?.parse().ok()?,
-        wal_log_hints: field("wal_log_hints setting")? == "on",
-        checksums: field("Data page checksum version")? != "0",
-    })
 }
 
 #[cfg(test)]
@@ -89,16 +69,22 @@ Minimum recovery ending location:     0/3000110
 wal_level setting:                    replica
 wal_log_hints setting:                off
 Data page checksum version:           1
+Bytes per WAL segment:                1048576
 ";
 
     #[test]
     fn reads_the_fields() {
-        let data = parse(TEXT).unwrap();
+        let data = ControlData::parse(TEXT).unwrap();
         assert_eq!(data.system, SystemId(7_574_339_487_217_265_331));
         assert_eq!(data.timeline, Timeline(2));
         assert_eq!(data.checkpoint, Lsn(0x300_0060));
         assert_eq!(data.minimum_recovery, Lsn(0x300_0110));
         assert!(data.clean() && data.checksums && !data.wal_log_hints);
-        assert_eq!(parse("Database cluster state: in production"), None);
+        let file = data.file(Timeline(2), Lsn(0x1_0ED0_0B20));
+        assert_eq!(file, "0000000200000001000000ED");
+        assert_eq!(
+            ControlData::parse("Database cluster state: in production"),
+            None
+        );
     }
 }

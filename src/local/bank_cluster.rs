@@ -60,13 +60,14 @@ impl LocalCluster {
         self.dir().join("shards.toml")
     }
 
-    /// Writes the configuration into the cluster's directory.
+    /// Writes the configuration, and `hosts.toml` beside it, into the cluster's directory.
     ///
     /// # Errors
     ///
     /// If it cannot be written.
     pub fn write_config(&self) -> Result<()> {
-        write_private(&self.config_file(), &self.config_toml())
+        write_private(&self.config_file(), &self.config_toml())?;
+        write_private(&self.dir().join("hosts.toml"), &self.hosts_toml())
     }
 
     /// The role that owns the databases, for `shardctl install` and the like.
@@ -77,6 +78,30 @@ impl LocalCluster {
     /// The file that holds the owner's password on one line.
     pub fn owner_password_file(&self) -> PathBuf {
         secret_file(self.dir(), OWNER)
+    }
+
+    /// The servers' superuser, for what `shardctl` does to replication.
+    pub fn superuser(&self) -> Credentials {
+        self.secrets().credentials(SUPERUSER)
+    }
+
+    /// The file that holds the superuser's password on one line.
+    pub fn superuser_password_file(&self) -> PathBuf {
+        secret_file(self.dir(), SUPERUSER)
+    }
+
+    /// Where the servers' data directories are and how they start, as [`Hosts`](crate::ops::hosts::Hosts)
+    /// reads it.
+    pub fn hosts_toml(&self) -> String {
+        let mut text = "# Written by pgshard's local launcher, and again at each start.\n\
+                        replication_user = \"replicator\"\n\
+                        rewind_user = \"postgres\"\n\
+                        conninfo = \"sslmode=disable\"\n"
+            .to_owned();
+        for node in self.nodes() {
+            text.push_str(&node.host_toml());
+        }
+        text
     }
 
     /// Creates the example bank's tables where they are missing, installs the schema `pgshard` with

@@ -150,6 +150,20 @@ impl LocalNode {
         })
     }
 
+    /// The machine's description for `hosts.toml`.
+    pub(super) fn host_toml(&self) -> String {
+        format!(
+            "\n[[host]]\nnode = \"{}\"\ndata = \"{}\"\nbin = \"{}\"\npassfile = \"{}\"\n\
+             options = \"-c port={} -c cluster_name={}\"\n",
+            self.id,
+            self.data_dir().display(),
+            self.binaries.dir().display(),
+            self.passfile().display(),
+            self.port(),
+            self.id,
+        )
+    }
+
     /// Stops the server and waits until its processes are gone.
     pub(super) async fn stop(&self, mode: StopMode, patience: Duration) -> Result<()> {
         match self.state() {

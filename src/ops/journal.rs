@@ -47,6 +47,7 @@ use line::Line;
 
 /// A step as it happens, for whoever shows progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Progress<'a> {
     /// It begins.
     Begun(&'a str),
@@ -62,6 +63,7 @@ type Listener = Box<dyn FnMut(Progress<'_>) + Send>;
 pub struct Journal {
     file: File,
     head: Head,
+    begun: Vec<String>,
     done: Vec<(String, Value)>,
     listener: Option<Listener>,
 }
@@ -98,6 +100,7 @@ impl Journal {
         Ok(Journal {
             file,
             head,
+            begun: Vec::new(),
             done: Vec::new(),
             listener: None,
         })
@@ -121,16 +124,18 @@ impl Journal {
                 ))
             })?;
         let file = File::open(&file::path(dir, &head))?;
-        let done = file::read(file.path())?
-            .into_iter()
-            .filter_map(|line| match line {
-                Line::Done { step, result, .. } => Some((step, result)),
-                _ => None,
-            })
-            .collect();
+        let (mut begun, mut done) = (Vec::new(), Vec::new());
+        for line in file::read(file.path())? {
+            match line {
+                Line::Begun { step, .. } => begun.push(step),
+                Line::Done { step, result, .. } => done.push((step, result)),
+                Line::Head(_) | Line::End { .. } => {}
+            }
+        }
         Ok(Journal {
             file,
             head,
+            begun,
             done,
             listener: None,
         })
@@ -170,6 +175,11 @@ impl Journal {
         self.file.path().to_owned()
     }
 
+    /// Whether a step was begun, in this run or in an earlier one: it may have had its effect.
+    pub fn has_begun(&self, step: &str) -> bool {
+        self.begun.iter().any(|begun| begun == step)
+    }
+
     /// The result of a step that is done, in this run or in an earlier one.
     ///
     /// # Errors
@@ -203,6 +213,7 @@ impl Journal {
             step: step.to_owned(),
             at: line::now(),
         })?;
+        self.begun.push(step.to_owned());
         crash(step, "begun");
         let result = work.await?;
         let value = line::value(&result)?;

@@ -107,6 +107,12 @@ mod patroni_etcd;
 mod patroni_source;
 mod pgbouncer;
 mod pgpool;
+#[cfg(feature = "cli")]
+mod primary_failover;
+#[cfg(feature = "cli")]
+mod primary_split_brain;
+#[cfg(feature = "cli")]
+mod primary_switchover;
 mod reads_hedged;
 mod reads_lag_time;
 mod reads_recovery_conflict;

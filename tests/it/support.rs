@@ -9,6 +9,8 @@ pub(crate) mod failover;
 mod faults;
 pub(crate) mod history;
 pub(crate) mod impostor;
+#[cfg(feature = "cli")]
+pub(crate) mod operated;
 pub(crate) mod relay;
 pub(crate) mod small_disk;
 mod stacks;

@@ -15,18 +15,24 @@ mod demo;
 mod dev;
 mod duration;
 mod exit;
+mod failover;
 mod failure;
 mod fdw;
 mod init;
 mod install;
+mod journal;
 mod ledger;
 mod locate;
 mod logging;
+mod procedure;
 mod progress;
 mod query;
+mod rejoin;
 mod render;
 mod shard;
+mod split_brain;
 mod status;
+mod switchover;
 mod watch;
 
 use std::ffi::OsString;
@@ -104,6 +110,11 @@ enum Command {
     Status(status::Status),
     Watch(watch::Watch),
     Query(query::Query),
+    Switchover(switchover::Switchover),
+    Failover(failover::Failover),
+    Rejoin(rejoin::Rejoin),
+    SplitBrain(split_brain::SplitBrain),
+    Journal(journal::Journal),
     Dev(dev::Dev),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -125,6 +136,11 @@ impl Command {
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
+            Command::Switchover(command) => command.run(context).await,
+            Command::Failover(command) => command.run(context).await,
+            Command::Rejoin(command) => command.run(context).await,
+            Command::SplitBrain(command) => command.run(context).await,
+            Command::Journal(command) => command.run(context),
             Command::Dev(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
         }

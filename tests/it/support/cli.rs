@@ -114,7 +114,8 @@ pub(crate) struct Ran {
 impl Ran {
     fn new(output: Output) -> Self {
         Ran {
-            code: output.status.code().expect("an exit code"),
+            // -1: killed by a signal.
+            code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).expect("UTF-8"),
             err: String::from_utf8(output.stderr).expect("UTF-8"),
         }
