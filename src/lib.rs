@@ -118,6 +118,7 @@ mod chapters {
         Observability "../docs/observability.md"
         Operators "../docs/operators.md"
         OperationsFailover "../docs/operations/failover.md"
+        OperationsReplication "../docs/operations/replication.md"
         Performance "../docs/performance.md"
         Proof "../docs/proof.md"
         Proxies "../docs/proxies.md"

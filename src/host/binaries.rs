@@ -152,7 +152,7 @@ async fn version(account: &Account, dir: &Path) -> Result<u32> {
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` → 15; also `18beta1`.
-fn parse_version(text: &str) -> Option<u32> {
+pub(crate) fn parse_version(text: &str) -> Option<u32> {
     let version = text.split_whitespace().nth(2)?;
     let digits = version.find(|c: char| !c.is_ascii_digit());
     version.get(..digits.unwrap_or(version.len()))?.parse().ok()

@@ -24,6 +24,8 @@ pub use failover::{Failover, FailoverOptions, Fence};
 pub use rejoin::{Rejoin, RejoinOptions, Rejoined};
 pub use switchover::{Switchover, SwitchoverOptions};
 
+pub(crate) use follow::{point, until_streaming};
+
 use serde::Serialize;
 
 use crate::id::{NodeId, Timeline};
@@ -41,7 +43,7 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(name: impl Into<String>, node: NodeId, what: impl Into<String>) -> Step {
+    pub(crate) fn new(name: impl Into<String>, node: NodeId, what: impl Into<String>) -> Step {
         Step {
             name: name.into(),
             node,

@@ -1,11 +1,23 @@
 //! Streaming replication: who streams from whom, what keeps it from working, and what is to be done.
+//!
+//! [`verify`] looks, [`Plan`] finds what a shard's servers lack and applies it, [`Copy`] makes a new standby,
+//! [`follow`] gives one another source.
 
+mod copy;
+mod follow;
 mod members;
+mod plan;
 mod server;
 mod slot;
 mod standby;
+mod verify;
 
+pub use copy::Copy;
+pub use follow::follow;
+pub use plan::{Change, How, Plan, PlanOptions, Synchronous};
 pub use server::{Receiver, Sender, Server, Settings, Slot};
+pub use slot::{Kept, drop_slot, slots};
+pub use verify::{Place, RETAINED, verify};
 
 pub(crate) use members::{Member, members};
 pub(crate) use slot::{ensure_slots, slot_name};

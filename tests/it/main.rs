@@ -117,6 +117,12 @@ mod reads_hedged;
 mod reads_lag_time;
 mod reads_recovery_conflict;
 mod reads_silent_node;
+#[cfg(feature = "cli")]
+mod replication_copy;
+#[cfg(feature = "cli")]
+mod replication_disk_full;
+#[cfg(feature = "cli")]
+mod replication_verify;
 mod routing_twin;
 mod soak;
 mod spans;

@@ -29,6 +29,7 @@ mod progress;
 mod query;
 mod rejoin;
 mod render;
+mod replication;
 mod shard;
 mod split_brain;
 mod status;
@@ -110,6 +111,7 @@ enum Command {
     Status(status::Status),
     Watch(watch::Watch),
     Query(query::Query),
+    Replication(replication::Replication),
     Switchover(switchover::Switchover),
     Failover(failover::Failover),
     Rejoin(rejoin::Rejoin),
@@ -136,6 +138,7 @@ impl Command {
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
+            Command::Replication(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
             Command::Failover(command) => command.run(context).await,
             Command::Rejoin(command) => command.run(context).await,

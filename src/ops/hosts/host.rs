@@ -335,6 +335,60 @@ impl Host {
         self.run(&script, SHORT).await.map(drop)
     }
 
+    /// The major version of PostgreSQL's programs there.
+    pub(crate) async fn major(&self) -> Result<u32> {
+        let text = self
+            .run(&self.program("postgres").arg("--version"), SHORT)
+            .await?;
+        crate::host::binaries::parse_version(&text).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Io,
+                format!("postgres --version printed {:?}", text.trim()),
+            )
+            .on_node(self.node)
+        })
+    }
+
+    /// Whether the data directory is not there, or is empty.
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
+        let script = Script::program("ls")
+            .arg("-A")
+            .arg(self.data.display())
+            .raw("2>/dev/null | head -n 1");
+        Ok(self.run(&script, SHORT).await?.trim().is_empty())
+    }
+
+    /// Empties the data directory.
+    pub(crate) async fn empty(&self) -> Result<()> {
+        let delete =
+            Script::program("find")
+                .arg(self.data.display())
+                .args(["-mindepth", "1", "-delete"]);
+        let script = Script::program("test")
+            .args(["!", "-e"])
+            .arg(self.data.display())
+            .raw(&format!("|| {delete}"));
+        self.run(&script, SERVER).await.map(drop)
+    }
+
+    /// How many bytes there is room for.
+    pub(crate) async fn room(&self) -> Result<u64> {
+        // Of the directory, or of the nearest one above it that is there.
+        let script = Script::program("set").arg("--").arg(self.data.display()).raw(
+            "; d=$1; while [ ! -d \"$d\" ]; do d=$(dirname \"$d\"); done; df -Pk \"$d\" | tail -n 1 | awk '{print $4}'",
+        );
+        let text = self.run(&script, SHORT).await?;
+        let kib: Option<u64> = text.trim().parse().ok();
+        kib.map(|kib| kib << 10).ok_or_else(|| {
+            Error::new(ErrorKind::Io, format!("df printed {:?}", text.trim())).on_node(self.node)
+        })
+    }
+
+    /// Whether another server's machine is reached in the same way.
+    pub(crate) fn shares_machine(&self, other: &Host) -> bool {
+        self.through == other.through
+    }
+
     /// Copies `source` into the data directory, which is empty or not there, to follow it through a
     /// slot of this node's name.
     pub(crate) async fn base_backup(&self, source: &Host, limit: Duration) -> Result<()> {

@@ -33,7 +33,7 @@ impl<'c> Admin<'c> {
         }
     }
 
-    pub(super) fn shard(&self, id: ShardId) -> Result<&'c ShardConfig> {
+    pub(crate) fn shard(&self, id: ShardId) -> Result<&'c ShardConfig> {
         let (_, shard) = self
             .config
             .shard(id)
@@ -48,7 +48,7 @@ impl<'c> Admin<'c> {
         Ok(shard)
     }
 
-    pub(super) fn node(&self, id: NodeId) -> Result<(&'c ShardConfig, &'c NodeConfig)> {
+    pub(crate) fn node(&self, id: NodeId) -> Result<(&'c ShardConfig, &'c NodeConfig)> {
         let found = self.config.shards.iter().find_map(|shard| {
             let node = shard.nodes.iter().find(|node| node.id == id)?;
             Some((shard.id, node))
@@ -57,16 +57,16 @@ impl<'c> Admin<'c> {
         Ok((self.shard(shard)?, node))
     }
 
-    pub(super) fn host(&self, node: NodeId) -> Result<Host> {
+    pub(crate) fn host(&self, node: NodeId) -> Result<Host> {
         self.hosts.host(self.config, node)
     }
 
-    pub(super) async fn session(&self, node: NodeId) -> Result<Session> {
+    pub(crate) async fn session(&self, node: NodeId) -> Result<Session> {
         let (shard, node) = self.node(node)?;
         Session::to_node(self.config, shard.id, node, self.role).await
     }
 
-    pub(super) async fn server(&self, node: NodeId) -> Result<Server> {
+    pub(crate) async fn server(&self, node: NodeId) -> Result<Server> {
         Server::read(&self.session(node).await?).await
     }
 
@@ -75,7 +75,7 @@ impl<'c> Admin<'c> {
     /// # Errors
     ///
     /// `Timeout` with what was waited for; a server that does not answer is asked again.
-    pub(super) async fn until<T>(
+    pub(crate) async fn until<T>(
         &self,
         node: NodeId,
         patience: Duration,

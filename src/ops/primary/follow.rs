@@ -10,7 +10,7 @@ use crate::sql::literal;
 use super::Admin;
 
 /// Sets a server's source. A primary does not mind; a standby follows once it reads it.
-pub(super) async fn point(admin: &Admin<'_>, node: NodeId, source: NodeId) -> Result<()> {
+pub(crate) async fn point(admin: &Admin<'_>, node: NodeId, source: NodeId) -> Result<()> {
     let conninfo = admin.host(node)?.follow(&admin.host(source)?);
     let session = admin.session(node).await?;
     for (name, value) in [
@@ -25,7 +25,7 @@ pub(super) async fn point(admin: &Admin<'_>, node: NodeId, source: NodeId) -> Re
 }
 
 /// Waits until a standby streams from its source, as the source has it.
-pub(super) async fn until_streaming(
+pub(crate) async fn until_streaming(
     admin: &Admin<'_>,
     node: NodeId,
     source: NodeId,

@@ -1,0 +1,67 @@
+//! `shardctl replication follow`.
+
+use clap::Args;
+use pgshard::id::NodeId;
+use pgshard::ops::primary::Admin;
+use pgshard::ops::replication as library;
+use serde_json::json;
+
+use crate::confirm;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::procedure::Machines;
+use crate::render::Report;
+
+/// Have a running standby stream from another server of its shard: the primary, or a standby.
+///
+/// So standbys cascade: one of them sends the log on, and the primary sends it once.
+#[derive(Args)]
+#[command(after_help = "\
+Columns: node, source, what.
+
+Exit codes: 0 it streams, 3 it does not in time, 4 refused, with the reason.")]
+pub(crate) struct Follow {
+    /// The standby.
+    node: NodeId,
+
+    /// Its new source.
+    #[arg(long, value_name = "NODE")]
+    source: NodeId,
+
+    #[command(flatten)]
+    machines: Machines,
+
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Follow {
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let (config, hosts, login) = self.machines.load(context)?;
+        let admin = Admin::new(&config, &hosts, login.role());
+        let mut report = Report::new(["node", "source", "what"]);
+        report.row([
+            json!(self.node),
+            json!(self.source),
+            json!("a slot there, primary_conninfo, and the old slot is dropped"),
+        ]);
+        if self.dry_run {
+            context.print(&report)?;
+            return Ok(Exit::Fine);
+        }
+        let shown = format!("{} is to stream from {}. ", self.node, self.source);
+        if !self.yes && !confirm::agreed(context, &report, &shown, "Do this?")? {
+            return Ok(Exit::Fine);
+        }
+        library::follow(&admin, self.node, self.source)
+            .await
+            .map_err(|error| login.explain(error))?;
+        context.print(&report)?;
+        Ok(Exit::Fine)
+    }
+}
