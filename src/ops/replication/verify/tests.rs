@@ -44,7 +44,7 @@ fn problems(change: impl FnOnce(&mut Value, &mut Value)) -> [String; 2] {
                 key = \"uuid\"\nbuckets = 16\nversion = 1\n[[shard]]\nid = \"s0\"\n\
                 [[shard.node]]\nid = \"s0a\"\nhost = \"127.0.0.1\"\nport = 1\n\
                 [[shard.node]]\nid = \"s0b\"\nhost = \"127.0.0.1\"\nport = 2\n";
-    let config: Config = text.parse().unwrap();
+    let config = Config::parse(text, "shards.toml").unwrap();
     let (mut primary, mut standby) = (facts(false), facts(true));
     primary["senders"] = json!([sender("async")]);
     primary["slots"] = json!([slot("s0b", true, 0, "reserved")]);
