@@ -117,6 +117,7 @@ mod chapters {
         Readme "../README.md"
         Observability "../docs/observability.md"
         Operators "../docs/operators.md"
+        OperationsBackup "../docs/operations/backup.md"
         OperationsFailover "../docs/operations/failover.md"
         OperationsReplication "../docs/operations/replication.md"
         Performance "../docs/performance.md"

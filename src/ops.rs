@@ -8,6 +8,8 @@
 //! be resumed.
 
 pub mod acts;
+#[cfg(feature = "operate")]
+pub mod backup;
 pub mod check;
 #[cfg(feature = "operate")]
 pub mod hosts;

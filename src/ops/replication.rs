@@ -7,6 +7,7 @@ mod copy;
 mod follow;
 mod members;
 mod plan;
+mod progress;
 mod server;
 mod slot;
 mod standby;
@@ -20,5 +21,6 @@ pub use slot::{Kept, drop_slot, slots};
 pub use verify::{Place, RETAINED, verify};
 
 pub(crate) use members::{Member, members};
+pub(crate) use progress::watch;
 pub(crate) use slot::{ensure_slots, slot_name};
 pub(crate) use standby::too_small;

@@ -7,6 +7,8 @@ mod acts_modes;
 #[cfg(feature = "cli")]
 mod acts_upgrade;
 #[cfg(feature = "cli")]
+mod backup_restore;
+#[cfg(feature = "cli")]
 mod cli_check;
 #[cfg(feature = "cli")]
 mod cli_config;

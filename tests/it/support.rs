@@ -4,6 +4,8 @@
 pub(crate) mod acts;
 pub(crate) mod authority;
 #[cfg(feature = "cli")]
+pub(crate) mod backed_up;
+#[cfg(feature = "cli")]
 pub(crate) mod cli;
 pub(crate) mod failover;
 mod faults;

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Unreachable = 3,
     /// Understood, and declined.
     Refused = 4,
+    /// To a recovering server: stop, it is not certain that the log ends here.
+    Uncertain = 200,
 }
 
 impl From<Exit> for ExitCode {

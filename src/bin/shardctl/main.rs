@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+mod backup;
 mod check;
 mod completions;
 mod config;
@@ -30,10 +31,12 @@ mod query;
 mod rejoin;
 mod render;
 mod replication;
+mod restore;
 mod shard;
 mod split_brain;
 mod status;
 mod switchover;
+mod wal;
 mod watch;
 
 use std::ffi::OsString;
@@ -116,6 +119,9 @@ enum Command {
     Failover(failover::Failover),
     Rejoin(rejoin::Rejoin),
     SplitBrain(split_brain::SplitBrain),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Wal(wal::Wal),
     Journal(journal::Journal),
     Dev(dev::Dev),
     Demo(demo::Demo),
@@ -143,6 +149,9 @@ impl Command {
             Command::Failover(command) => command.run(context).await,
             Command::Rejoin(command) => command.run(context).await,
             Command::SplitBrain(command) => command.run(context).await,
+            Command::Backup(command) => command.run(context).await,
+            Command::Restore(command) => command.run(context).await,
+            Command::Wal(command) => command.run(),
             Command::Journal(command) => command.run(context),
             Command::Dev(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,

@@ -11,7 +11,7 @@ use crate::ops::hosts::Host;
 use crate::ops::journal::{Journal, Outcome};
 use crate::ops::primary::{Admin, Step};
 
-use super::{Server, ensure_slots, too_small};
+use super::{Server, ensure_slots, too_small, watch};
 
 /// A copy that was found to be possible.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,9 +159,10 @@ impl Copy {
                 }
                 let limit = Duration::from_secs(self.limit_seconds);
                 let copied = host.base_backup(&from, limit);
+                let connect = async || admin.session(source).await;
                 tokio::select! {
                     copied = copied => copied,
-                    never = watch(admin, source, node, &progress) => never,
+                    never = watch(connect, node.as_str(), &progress) => never,
                 }
             })
             .await?;
@@ -202,38 +203,5 @@ async fn fits(host: &Host, source: &Server) -> Result<()> {
             Err(Error::refused(format!("{setting}: it could not start; set it")).on_node(host.node))
         }
         None => Ok(()),
-    }
-}
-
-/// Tells how far the copy is, as the source has it, until it is dropped.
-async fn watch(
-    admin: &Admin<'_>,
-    source: NodeId,
-    node: NodeId,
-    progress: &impl Fn(u64),
-) -> Result<()> {
-    let mut session = None;
-    loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if session.is_none() {
-            session = admin.session(source).await.ok();
-        }
-        let Some(open) = &session else { continue };
-        let asked = open
-            .query(
-                "SELECT p.backup_streamed FROM pg_stat_progress_basebackup p
-                   JOIN pg_stat_activity a USING (pid) WHERE a.application_name = $1",
-                &[&node.as_str()],
-            )
-            .await;
-        match asked {
-            Ok(rows) => {
-                let bytes = rows.first().and_then(|row| get::<i64>(row, 0).ok());
-                if let Some(bytes) = bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
-                    progress(bytes);
-                }
-            }
-            Err(_) => session = None,
-        }
     }
 }
