@@ -130,7 +130,7 @@ mod tests {
             "2026-11-22T00:00:00Z",
         ]);
         let now = instant("2026-11-24T00:00:00Z").unwrap();
-        let gone = |last, days| {
+        let gone = |last, days: u64| {
             let window = Duration::from_secs(days * 86_400);
             superfluous(&all, Keep { last, window }, now).unwrap().len()
         };
