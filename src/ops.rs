@@ -12,6 +12,8 @@ pub mod acts;
 pub mod backup;
 pub mod check;
 #[cfg(feature = "operate")]
+pub mod exporter;
+#[cfg(feature = "operate")]
 pub mod hosts;
 pub mod install;
 #[cfg(feature = "operate")]

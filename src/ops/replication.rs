@@ -1,11 +1,11 @@
 //! Streaming replication: who streams from whom, what keeps it from working, and what is to be done.
 //!
-//! [`verify`] looks, [`Plan`] finds what a shard's servers lack and applies it, [`Copy`] makes a new standby,
+//! [`verify`] looks, [`Plan`] finds what a shard's servers lack and applies it, [`NewStandby`] makes a new standby,
 //! [`follow`] gives one another source.
 
-mod copy;
 mod follow;
 mod members;
+mod new_standby;
 mod plan;
 mod progress;
 mod server;
@@ -13,8 +13,8 @@ mod slot;
 mod standby;
 mod verify;
 
-pub use copy::Copy;
 pub use follow::follow;
+pub use new_standby::NewStandby;
 pub use plan::{Change, How, Plan, PlanOptions, Synchronous};
 pub use server::{Receiver, Sender, Server, Settings, Slot};
 pub use slot::{Kept, drop_slot, slots};
@@ -24,3 +24,4 @@ pub(crate) use members::{Member, members};
 pub(crate) use progress::watch;
 pub(crate) use slot::{ensure_slots, slot_name};
 pub(crate) use standby::too_small;
+pub(crate) use verify::judge_members;

@@ -16,6 +16,7 @@ mod demo;
 mod dev;
 mod duration;
 mod exit;
+mod exporter;
 mod failover;
 mod failure;
 mod fdw;
@@ -123,6 +124,7 @@ enum Command {
     Restore(restore::Restore),
     Wal(wal::Wal),
     Journal(journal::Journal),
+    Exporter(exporter::Exporter),
     Dev(dev::Dev),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -153,6 +155,7 @@ impl Command {
             Command::Restore(command) => command.run(context).await,
             Command::Wal(command) => command.run(),
             Command::Journal(command) => command.run(context),
+            Command::Exporter(command) => command.run(context).await,
             Command::Dev(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
         }

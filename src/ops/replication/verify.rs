@@ -7,7 +7,7 @@ use crate::direct::Credentials;
 use crate::error::Result;
 use crate::id::{NodeId, ShardId, Timeline};
 
-use super::{Server, members, slot_name, too_small};
+use super::{Member, Server, members, slot_name, too_small};
 
 /// From how many bytes of log kept for a slot on that is a problem.
 pub const RETAINED: u64 = 1 << 30;
@@ -55,19 +55,25 @@ pub async fn verify(
     let mut places = Vec::new();
     for shard in named(config, shards)? {
         let members = members(config, shard, role).await?;
-        let answers: Vec<Answer<'_>> = members
-            .iter()
-            .map(|member| {
-                let answer = member.answer.as_ref();
-                let answer = answer
-                    .map(|(_, server)| server)
-                    .map_err(|error| error.message());
-                (member.node, answer)
-            })
-            .collect();
-        places.extend(judge(shard, &answers, retained));
+        places.extend(judge_members(shard, &members, retained));
     }
     Ok(places)
+}
+
+/// The places of servers that were asked.
+pub(crate) fn judge_members(
+    shard: &ShardConfig,
+    members: &[Member<'_>],
+    retained: u64,
+) -> Vec<Place> {
+    let answers: Vec<Answer<'_>> = members
+        .iter()
+        .map(|member| {
+            let answer = member.answer.as_ref().map(|(_, server)| server);
+            (member.node, answer.map_err(|error| error.message()))
+        })
+        .collect();
+    judge(shard, &answers, retained)
 }
 
 /// The named shards, or all.

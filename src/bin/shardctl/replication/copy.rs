@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use pgshard::id::NodeId;
 use pgshard::ops::primary::Admin;
-use pgshard::ops::replication::Copy as Plan;
+use pgshard::ops::replication::NewStandby as Plan;
 use serde_json::json;
 
 use crate::context::Context;

@@ -15,14 +15,14 @@ use super::{Server, ensure_slots, too_small, watch};
 
 /// A copy that was found to be possible.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Copy {
+pub struct NewStandby {
     node: String,
     source: String,
     bytes: u64,
     limit_seconds: u64,
 }
 
-impl Copy {
+impl NewStandby {
     /// The procedure's name in journals.
     pub const PROCEDURE: &'static str = "copy";
 
@@ -37,7 +37,7 @@ impl Copy {
         node: NodeId,
         source: NodeId,
         limit: Duration,
-    ) -> Result<Copy> {
+    ) -> Result<NewStandby> {
         let refused = |why: String| Err(Error::refused(why).on_node(node));
         if node == source {
             return refused("a server cannot be its own source".to_owned());
@@ -93,7 +93,7 @@ impl Copy {
                 host.data.display()
             ));
         }
-        Ok(Copy {
+        Ok(NewStandby {
             node: node.to_string(),
             source: source.to_string(),
             bytes,
