@@ -115,6 +115,8 @@ mod primary_failover;
 mod primary_split_brain;
 #[cfg(feature = "cli")]
 mod primary_switchover;
+#[cfg(feature = "cli")]
+mod prometheus;
 mod reads_hedged;
 mod reads_lag_time;
 mod reads_recovery_conflict;

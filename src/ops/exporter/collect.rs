@@ -33,14 +33,15 @@ pub(super) async fn collect(config: &Config, options: &ExporterOptions, page: &A
         every.tick().await;
         let began = Instant::now();
         let mut samples = Samples::default();
-        let shards = futures::stream::iter(&config.shards)
-            .map(|shard| async move {
-                let asked = tokio::time::timeout(SHARD, ask(config, shard, &options.role));
-                (shard, asked.await.unwrap_or_default())
-            })
+        let mut asked = Vec::new();
+        for shard in &config.shards {
+            asked.push(ask_in_time(config, shard, &options.role));
+        }
+        let shards: Vec<_> = futures::stream::iter(asked)
             .buffered(AT_ONCE)
-            .collect::<Vec<_>>();
-        for (shard, answers) in shards.await {
+            .collect()
+            .await;
+        for (shard, answers) in shards {
             shard_samples(config, shard, &answers, &mut samples);
         }
         if options.check && round % CHECKS == 0 {
@@ -115,6 +116,15 @@ SELECT json_build_object(
     'archive_waiting', (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name ~ '\.ready$'),
     'map_version', NULL)::text
 FROM pg_stat_archiver a";
+
+async fn ask_in_time<'c>(
+    config: &Config,
+    shard: &'c ShardConfig,
+    role: &Credentials,
+) -> (&'c ShardConfig, Answers<'c>) {
+    let asked = tokio::time::timeout(SHARD, ask(config, shard, role)).await;
+    (shard, asked.unwrap_or_default())
+}
 
 async fn ask<'c>(config: &Config, shard: &'c ShardConfig, role: &Credentials) -> Answers<'c> {
     let Ok(members) = members(config, shard, role).await else {
