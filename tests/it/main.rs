@@ -105,6 +105,8 @@ mod local_dev;
 mod local_nodes;
 mod local_patroni;
 mod local_proxy;
+#[cfg(feature = "cli")]
+mod migrate;
 mod patroni_etcd;
 mod patroni_source;
 mod pgbouncer;

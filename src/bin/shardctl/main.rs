@@ -26,6 +26,7 @@ mod journal;
 mod ledger;
 mod locate;
 mod logging;
+mod migrate;
 mod procedure;
 mod progress;
 mod query;
@@ -115,6 +116,7 @@ enum Command {
     Status(status::Status),
     Watch(watch::Watch),
     Query(query::Query),
+    Migrate(migrate::Migrate),
     Replication(replication::Replication),
     Switchover(switchover::Switchover),
     Failover(failover::Failover),
@@ -146,6 +148,7 @@ impl Command {
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
+            Command::Migrate(command) => command.run(context).await,
             Command::Replication(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
             Command::Failover(command) => command.run(context).await,
