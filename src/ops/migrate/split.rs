@@ -30,7 +30,7 @@ pub(super) fn statements(sql: &str) -> Vec<&str> {
             1
         } else {
             real |= !bytes[at].is_ascii_whitespace();
-            1
+            rest.chars().next().map_or(1, char::len_utf8)
         };
         at += skip;
     }
