@@ -122,6 +122,7 @@ mod chapters {
         OperationsMigrate "../docs/operations/migrate.md"
         OperationsMonitoring "../docs/operations/monitoring.md"
         OperationsReplication "../docs/operations/replication.md"
+        OperationsStack "../docs/operations/stack.md"
         Performance "../docs/performance.md"
         Proof "../docs/proof.md"
         Proxies "../docs/proxies.md"

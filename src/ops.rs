@@ -25,5 +25,7 @@ pub mod migrate;
 pub mod primary;
 #[cfg(feature = "operate")]
 pub mod replication;
+#[cfg(feature = "operate")]
+pub mod stack;
 
 pub use crate::direct::Credentials;

@@ -108,6 +108,8 @@ mod local_proxy;
 #[cfg(feature = "cli")]
 mod migrate;
 mod patroni_etcd;
+#[cfg(feature = "cli")]
+mod patroni_rendered;
 mod patroni_source;
 mod pgbouncer;
 mod pgpool;

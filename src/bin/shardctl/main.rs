@@ -36,6 +36,7 @@ mod replication;
 mod restore;
 mod shard;
 mod split_brain;
+mod stack;
 mod status;
 mod switchover;
 mod wal;
@@ -117,6 +118,7 @@ enum Command {
     Watch(watch::Watch),
     Query(query::Query),
     Migrate(migrate::Migrate),
+    Render(stack::Render),
     Replication(replication::Replication),
     Switchover(switchover::Switchover),
     Failover(failover::Failover),
@@ -148,6 +150,7 @@ impl Command {
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
+            Command::Render(command) => command.run(context),
             Command::Migrate(command) => command.run(context).await,
             Command::Replication(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
