@@ -87,7 +87,25 @@ pub(crate) async fn kill_server(data: &Path, postmaster: Option<Pid>) -> Result<
     .await
 }
 
-/// The same, where nothing can be awaited: while a value is dropped.
+/// Asks the server to end by a signal, and waits until it has.
+pub(crate) async fn end_server(
+    data: &Path,
+    postmaster: Pid,
+    signal: Signal,
+    patience: Duration,
+) -> Result<()> {
+    let _ = kill(postmaster, signal);
+    let deadline = Instant::now() + patience;
+    while !of_server(data).is_empty() {
+        if Instant::now() > deadline {
+            return Err(Error::new(ErrorKind::Timeout, "the server has not stopped"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// As [`kill_server`], where nothing can be awaited: while a value is dropped.
 pub(crate) fn kill_server_blocking(data: &Path) {
     let deadline = Instant::now() + PATIENCE;
     loop {

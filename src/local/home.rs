@@ -24,7 +24,7 @@ use crate::id::NodeId;
 
 use super::bank_cluster::secret_file;
 use super::parent;
-use super::secrets::{APP, OWNER, Secrets, write_private};
+use super::secrets::{APP, OWNER, SUPERUSER, Secrets, write_private};
 use super::state::STATE;
 use super::sweep;
 use crate::host::account::Account;
@@ -127,7 +127,7 @@ impl Home {
             .mode(0o700)
             .create(&dir)
             .map_err(|e| io_error(format!("cannot create {}", dir.display()), e))?;
-        for role in [APP, OWNER] {
+        for role in [APP, OWNER, SUPERUSER] {
             let line = format!("{}\n", secrets.password(role));
             write_private(&secret_file(&self.dir, role), &line)?;
         }

@@ -83,13 +83,26 @@ impl LocalNode {
 
     /// What the server is doing.
     pub fn state(&self) -> NodeState {
-        self.daemon.state()
+        match (self.daemon.state(), self.canonical_data()) {
+            // Somebody else may have started it: `shardctl switchover`, say.
+            (NodeState::Down, Ok(data)) => process::server_state(&data),
+            (state, _) => state,
+        }
     }
 
     /// The postmaster's process id, if it runs.
     pub fn process_id(&self) -> Option<u32> {
-        let process = self.daemon.running()?;
-        Some(process.id.as_raw().unsigned_abs())
+        let own = self.daemon.running().map(|process| process.id);
+        let pid = own.or_else(|| self.stranger())?;
+        Some(pid.as_raw().unsigned_abs())
+    }
+
+    /// The postmaster of a server that somebody else started.
+    fn stranger(&self) -> Option<Pid> {
+        match self.daemon.running() {
+            Some(_) => None,
+            None => process::postmaster(&self.canonical_data().ok()?),
+        }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -117,7 +130,7 @@ impl LocalNode {
 
     /// Starts the server and waits until it accepts sessions.
     pub(super) async fn start(&self) -> Result<()> {
-        if self.daemon.running().is_some() {
+        if self.daemon.running().is_some() || self.stranger().is_some() {
             return Err(self.refused("is running already (resume it if it is paused)"));
         }
         let data = self.canonical_data()?;
@@ -173,7 +186,14 @@ impl LocalNode {
             }
             NodeState::Running => {}
         }
-        if self.daemon.end(signal(mode), patience).await.is_err() {
+        let ended = match self.stranger() {
+            None => self.daemon.end(signal(mode), patience).await,
+            Some(postmaster) => {
+                let data = self.canonical_data()?;
+                process::end_server(&data, postmaster, signal(mode), patience).await
+            }
+        };
+        if ended.is_err() {
             return Err(Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -191,7 +211,7 @@ impl LocalNode {
     /// Kills every process of the server with SIGKILL and waits until they are gone.
     pub(super) async fn kill(&self) -> Result<()> {
         let data = self.canonical_data()?;
-        let postmaster = self.daemon.running().map(|process| process.id);
+        let postmaster = self.postmaster().ok();
         process::kill_server(&data, postmaster).await?;
         self.daemon.kill().await
     }
@@ -264,9 +284,8 @@ impl LocalNode {
     }
 
     fn postmaster(&self) -> Result<Pid> {
-        self.daemon
-            .running()
-            .map(|process| process.id)
+        let own = self.daemon.running().map(|process| process.id);
+        own.or_else(|| self.stranger())
             .ok_or_else(|| self.refused("is not running"))
     }
 }
@@ -285,7 +304,7 @@ impl Server for LocalNode {
     }
 
     fn state(&self) -> NodeState {
-        self.daemon.state()
+        LocalNode::state(self)
     }
 }
 

@@ -203,6 +203,10 @@ async fn what_cannot_be_is_refused_before_anything_is_made() {
     refused(&["--latest"], 4, "the archive lacks").await;
     std::fs::rename(&kept, missing).unwrap();
 
+    std::fs::rename(&archive, bank.path("away")).unwrap();
+    refused(&["--latest"], 4, "there is no archive at").await;
+    std::fs::rename(bank.path("away"), &archive).unwrap();
+
     // A point that there never was: only the recovery can know.
     let program = bank.path("shardctl");
     let unknown = bank

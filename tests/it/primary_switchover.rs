@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pgshard::local::{NodeState, StopMode};
+
 use crate::support::operated::Operated;
 use crate::support::superuser;
 
@@ -155,6 +157,14 @@ async fn killed_at_any_step_it_goes_on() {
         written.sort_unstable();
         rows.sort_unstable();
         assert_eq!(rows, written, "{node}");
+    }
+    // The launcher knows the servers that it did not start itself.
+    let local = &bank.shard.local;
+    for node in ["s0a", "s0b"] {
+        assert_eq!(local.node(node).unwrap().state(), NodeState::Running);
+        assert!(local.start_node(node).await.is_err(), "it runs already");
+        local.stop(node, StopMode::Fast).await.unwrap();
+        assert_eq!(local.node(node).unwrap().state(), NodeState::Down);
     }
 }
 

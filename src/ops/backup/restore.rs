@@ -391,7 +391,16 @@ fn whole(store: &Store, shard: ShardId, backup: &Backup, target: &Target) -> Res
             backup.id
         )));
     };
-    let archive = Archive::read(&store.archive(shard), backup.segment)?;
+    let place = store.archive(shard);
+    if !place.is_dir() {
+        return Err(Error::refused(format!(
+            "there is no archive at {}: mount it; if there never was one, make an empty one, and a restore ends where \
+             the backup does",
+            place.display()
+        ))
+        .on_shard(shard));
+    }
+    let archive = Archive::read(&place, backup.segment)?;
     let position = target.position(&store.marks(shard)?);
     let end = archive
         .end(Timeline(backup.timeline), start, position)
