@@ -20,7 +20,7 @@ pub use server::{Receiver, Sender, Server, Settings, Slot};
 pub use slot::{Kept, drop_slot, slots};
 pub use verify::{Place, RETAINED, verify};
 
-pub(crate) use members::{Member, members};
+pub(crate) use members::{Member, ask_members, members};
 pub(crate) use progress::watch;
 pub(crate) use slot::{ensure_slots, slot_name};
 pub(crate) use standby::too_small;

@@ -86,6 +86,14 @@ impl Take {
             .ok_or_else(|| Error::config(format!("there is no shard {shard}")))?;
         let tools = Tools::find(options.bindir.as_deref()).await?;
         let members = members(config, shard, role).await?;
+        let writable = members.iter().filter_map(|member| member.server());
+        if writable.filter(|server| !server.standby).count() > 1 {
+            return Err(Error::new(
+                crate::ErrorKind::Contested,
+                "two servers take writes: decide which is right before a backup is taken",
+            )
+            .on_shard(shard.id));
+        }
         let answers = members
             .iter()
             .filter_map(|member| Some((member.node.id, member.answer.as_ref().ok()?)));

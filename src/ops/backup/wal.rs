@@ -4,10 +4,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as Io, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::host::spawn::io_error;
+
+/// An attempt that is older was interrupted.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// Copies a file of the log into an archive, where it is durable when this returns.
 ///
@@ -41,13 +47,9 @@ pub fn push(file: &Path, archive: &Path) -> Result<()> {
     if same(file, &to)? {
         return Ok(());
     }
-    // One name for all attempts: what an interrupted one left is replaced.
-    let part = archive.join(format!(".{name}.part"));
+    // A name of its own: two servers may push a file at once, as an old primary and a new one do.
+    let part = parts(archive)?.join(format!("{name}.{}", Uuid::new_v4().simple()));
     let failed = |e| io_error(format!("cannot write {}", part.display()), e);
-    match std::fs::remove_file(&part) {
-        Err(e) if e.kind() != Io::NotFound => return Err(failed(e)),
-        _ => {}
-    }
     let mut from = open(file)?;
     let mut out = OpenOptions::new()
         .write(true)
@@ -68,6 +70,26 @@ pub fn push(file: &Path, archive: &Path) -> Result<()> {
     }
     let archive = File::open(archive).and_then(|archive| archive.sync_all());
     archive.map_err(|e| io_error(format!("cannot write beside {}", to.display()), e))
+}
+
+/// The directory of attempts, in the archive's own file system, without those that were interrupted long ago.
+fn parts(archive: &Path) -> Result<PathBuf> {
+    let dir = archive.join(".part");
+    let failed = |e| io_error(format!("cannot use {}", dir.display()), e);
+    // Not the archive itself: one that is not there is not mounted.
+    match std::fs::create_dir(&dir) {
+        Err(e) if e.kind() != Io::AlreadyExists => return Err(failed(e)),
+        _ => {}
+    }
+    for entry in std::fs::read_dir(&dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if age().is_some_and(|age| age > STALE) {
+            // Another one may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(dir)
 }
 
 /// Copies a file from an archive to where a recovering server wants it. False if the archive has none of that
@@ -172,10 +194,16 @@ mod tests {
         let (file, archive) = (dir.path().join(NAME), dir.path().join("a"));
         std::fs::create_dir(&archive).unwrap();
         std::fs::write(&file, vec![7; 100_000]).unwrap();
-        std::fs::write(archive.join(format!(".{NAME}.part")), "half").unwrap();
+        let parts = archive.join(".part");
+        std::fs::create_dir(&parts).unwrap();
+        let half = parts.join(format!("{NAME}.x"));
+        std::fs::write(&half, "half").unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * STALE;
+        let half = OpenOptions::new().write(true).open(&half).unwrap();
+        half.set_modified(long_ago).unwrap();
         push(&file, &archive).unwrap();
         assert_eq!(std::fs::read(archive.join(NAME)).unwrap(), vec![7; 100_000]);
-        assert_eq!(std::fs::read_dir(&archive).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(&parts).unwrap().count(), 0);
 
         // A prefix, and a longer one, are other files.
         for length in [99_999, 100_001] {

@@ -11,7 +11,7 @@ use crate::config::{Config, ShardConfig};
 use crate::direct::{Credentials, Session, get};
 use crate::error::Result;
 use crate::ops::check::{CheckOptions, Severity, check};
-use crate::ops::replication::{Member, RETAINED, Server, judge_members, members};
+use crate::ops::replication::{Member, RETAINED, Server, ask_members, judge_members};
 
 use super::ExporterOptions;
 use super::page::{Kind, Page, Samples};
@@ -19,8 +19,8 @@ use super::page::{Kind, Page, Samples};
 /// No more shards than this are asked at once.
 const AT_ONCE: usize = 16;
 
-/// A shard that does not answer in this time is silent.
-const SHARD: Duration = Duration::from_secs(20);
+/// A server that does not answer in this time is silent.
+const SERVER: Duration = Duration::from_secs(10);
 
 /// Every so many rounds, the settings are checked.
 const CHECKS: u64 = 20;
@@ -35,7 +35,7 @@ pub(super) async fn collect(config: &Config, options: &ExporterOptions, page: &A
         let mut samples = Samples::default();
         let mut asked = Vec::new();
         for shard in &config.shards {
-            asked.push(ask_in_time(config, shard, &options.role));
+            asked.push(ask(config, shard, &options.role));
         }
         let shards: Vec<_> = futures::stream::iter(asked)
             .buffered(AT_ONCE)
@@ -78,7 +78,6 @@ pub(super) async fn collect(config: &Config, options: &ExporterOptions, page: &A
     }
 }
 
-#[derive(Default)]
 struct Answers<'c> {
     members: Vec<Member<'c>>,
     more: Vec<Option<More>>,
@@ -117,27 +116,19 @@ SELECT json_build_object(
     'map_version', NULL)::text
 FROM pg_stat_archiver a";
 
-async fn ask_in_time<'c>(
+async fn ask<'c>(
     config: &Config,
     shard: &'c ShardConfig,
     role: &Credentials,
 ) -> (&'c ShardConfig, Answers<'c>) {
-    let asked = tokio::time::timeout(SHARD, ask(config, shard, role)).await;
-    (shard, asked.unwrap_or_default())
-}
-
-async fn ask<'c>(config: &Config, shard: &'c ShardConfig, role: &Credentials) -> Answers<'c> {
-    let Ok(members) = members(config, shard, role).await else {
-        return Answers::default();
-    };
-    let mut more = Vec::new();
-    for member in &members {
-        more.push(match &member.answer {
-            Ok((session, _)) => tell(session).await.ok(),
-            Err(_) => None,
-        });
-    }
-    Answers { members, more }
+    // One that hangs, or that turns the role away, is silent; the others are not.
+    let members = ask_members(config, shard, role, SERVER).await;
+    let told = members.iter().map(|member| async move {
+        let (session, _) = member.answer.as_ref().ok()?;
+        tokio::time::timeout(SERVER, tell(session)).await.ok()?.ok()
+    });
+    let more = futures::future::join_all(told).await;
+    (shard, Answers { members, more })
 }
 
 async fn tell(session: &Session) -> Result<More> {

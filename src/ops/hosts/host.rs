@@ -283,15 +283,6 @@ impl Host {
         self.run(&script, SHORT).await.map(drop)
     }
 
-    /// Whether the directory says that the server starts as a standby.
-    pub(crate) async fn is_signalled(&self) -> Result<bool> {
-        let script = Script::program("test")
-            .arg("-e")
-            .arg(self.data.join("standby.signal").display())
-            .raw("; echo $?");
-        Ok(self.run(&script, SHORT).await?.trim() == "0")
-    }
-
     /// Rewinds the server, which was stopped cleanly, to where it can follow `source`.
     ///
     /// It is never done twice: in a half rewound directory `pg_rewind` would let a server recover and write

@@ -137,6 +137,11 @@ impl Switchover {
                 from,
                 format!("primary_conninfo to {to}; CHECKPOINT"),
             ),
+            Step::new(
+                SIGNAL,
+                from,
+                "standby.signal: whatever starts it again gets a standby",
+            ),
             Step::new(STOP, from, "fast shutdown: no writes from here on"),
             Step::new(
                 "wait",
@@ -146,7 +151,6 @@ impl Switchover {
                     self.wait_seconds
                 ),
             ),
-            Step::new(SIGNAL, from, "standby.signal"),
             Step::new(PROMOTE, to, "pg_promote: writes from here on"),
             Step::new("start", from, format!("starts as a standby of {to}")),
         ];
@@ -187,6 +191,8 @@ impl Switchover {
                 admin.session(from).await?.batch("CHECKPOINT").await
             })
             .await?;
+        // Before it stops: whatever starts it again, it takes no more writes. One that runs does not mind.
+        journal.step(SIGNAL, old.signal_standby()).await?;
         let stopping = Instant::now();
         let end: String = journal
             .step(STOP, async {
@@ -228,8 +234,6 @@ impl Switchover {
             self.undo(admin, journal).await?;
             return Err(Error::new(error.kind(), message).on_node(to));
         }
-        // Before the promotion: whatever starts it from now on, it takes no writes.
-        journal.step(SIGNAL, old.signal_standby()).await?;
         let resumed = journal.has_begun(PROMOTE);
         let timeline: Timeline = journal.step(PROMOTE, promote(admin, to)).await?;
         let gap = (!resumed).then(|| stopping.elapsed().as_secs_f64());
@@ -268,14 +272,12 @@ impl Switchover {
             .on_node(to));
         }
         let old = admin.host(from)?;
-        if old.is_signalled().await? {
-            if old.runs().await? {
-                return Err(
-                    Error::refused("it runs, as a standby: resume the switchover").on_node(from),
-                );
-            }
-            old.signal_none().await?;
+        if old.runs().await? && admin.server(from).await?.standby {
+            return Err(
+                Error::refused("it runs, as a standby: resume the switchover").on_node(from),
+            );
         }
+        old.signal_none().await?;
         old.start().await?;
         let session = admin.session(from).await?;
         session.batch("ALTER SYSTEM RESET primary_conninfo").await?;
