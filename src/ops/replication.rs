@@ -24,4 +24,4 @@ pub(crate) use members::{Member, ask_members, members};
 pub(crate) use progress::watch;
 pub(crate) use slot::{ensure_slots, slot_name};
 pub(crate) use standby::too_small;
-pub(crate) use verify::judge_members;
+pub(crate) use verify::{judge_members, named_shards};

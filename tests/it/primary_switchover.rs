@@ -249,3 +249,30 @@ async fn what_makes_no_sense_is_refused_before_anything_is_changed() {
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.err.contains("s0b does not answer"), "{ran:?}");
 }
+
+/// As over ssh: a program is given one argument, for a shell on the other side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_are_reached_through_a_program() {
+    let bank = Operated::start(1).await;
+    let shell = match nix::unistd::geteuid().is_root() {
+        true => {
+            r#"through = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "sh", "-c"]"#
+        }
+        false => r#"through = ["sh", "-c"]"#,
+    };
+    let hosts = bank.shardctl.dir().join("hosts.toml");
+    let text = std::fs::read_to_string(&hosts).unwrap();
+    let text = text.replace("\nbin = ", &format!("\n{shell}\nbin = "));
+    std::fs::write(&hosts, text).unwrap();
+    bank.shard.write().await.unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let switchover = ["switchover", "s0", "--yes"];
+    let ran = bank.run_with(&[("PATH", &path)], &switchover).await;
+    assert_eq!(bank.done(&ran)[0]["primary"], "s0b");
+    let ran = bank
+        .run_with(&[("PATH", &path)], &["split-brain", "s0"])
+        .await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let rows = bank.customers("s0b", "s0a").await;
+    assert_eq!(rows.len(), 1);
+}

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use serde::Serialize;
 
-use crate::config::{Config, ShardConfig};
+use crate::config::Config;
 use crate::direct::{Credentials, Session, Writable, find, get};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId};
+use crate::ops::replication::named_shards;
 use crate::sql::literal;
 
 use super::Store;
@@ -39,17 +40,6 @@ pub struct Archiving {
     pub problems: Vec<String>,
 }
 
-fn shards<'c>(config: &'c Config, named: &[ShardId]) -> Result<Vec<&'c ShardConfig>> {
-    if named.is_empty() {
-        return Ok(config.shards.iter().collect());
-    }
-    let shard = |id: &ShardId| {
-        let found = config.shard(*id).map(|(_, shard)| shard);
-        found.ok_or_else(|| Error::config(format!("there is no shard {id}")))
-    };
-    named.iter().map(shard).collect()
-}
-
 /// Looks at the primaries of shards; of all, if none is named. Changes nothing.
 ///
 /// # Errors
@@ -60,7 +50,7 @@ pub async fn archiving(
     named: &[ShardId],
     role: &Credentials,
 ) -> Result<Vec<Archiving>> {
-    let asked = shards(config, named)?.into_iter().map(|shard| async {
+    let asked = named_shards(config, named)?.into_iter().map(|shard| async {
         let Writable { session, node, .. } = find(config, shard, role).await?;
         let row = session
             .one(
@@ -138,7 +128,7 @@ pub async fn configure(
     command: &str,
 ) -> Result<bool> {
     store.make_archive(shard)?;
-    let shard = shards(config, &[shard])?;
+    let shard = named_shards(config, &[shard])?;
     let Some(shard) = shard.first() else {
         return Ok(false);
     };
@@ -171,7 +161,7 @@ pub async fn prove(
     role: &Credentials,
     patience: Duration,
 ) -> Result<String> {
-    let named = shards(config, &[shard])?;
+    let named = named_shards(config, &[shard])?;
     let Some(named) = named.first() else {
         return Err(Error::config(format!("there is no shard {shard}")));
     };
@@ -247,7 +237,7 @@ pub async fn mark(
     if name.is_empty() || name.len() > 63 {
         return Err(Error::config("a name has 1 to 63 bytes"));
     }
-    let shards = shards(config, named)?;
+    let shards = named_shards(config, named)?;
     for shard in &shards {
         if store.marks(shard.id)?.iter().any(|mark| mark.name == name) {
             return Err(

@@ -9,7 +9,7 @@ use crate::id::{NodeId, ShardId};
 use crate::ops::primary::Admin;
 use crate::sql::literal;
 
-use super::verify::named;
+use super::verify::named_shards;
 use super::{Slot, members};
 
 /// A slot with the server that keeps it.
@@ -34,7 +34,7 @@ pub struct Kept {
 /// What a server answers; also of one that cannot be reached, since what it keeps is not known then.
 pub async fn slots(config: &Config, shards: &[ShardId], role: &Credentials) -> Result<Vec<Kept>> {
     let mut found = Vec::new();
-    for shard in named(config, shards)? {
+    for shard in named_shards(config, shards)? {
         for member in members(config, shard, role).await? {
             let node = member.node.id;
             let (_, server) = member.answer?;

@@ -53,7 +53,7 @@ pub async fn verify(
     retained: u64,
 ) -> Result<Vec<Place>> {
     let mut places = Vec::new();
-    for shard in named(config, shards)? {
+    for shard in named_shards(config, shards)? {
         let members = members(config, shard, role).await?;
         places.extend(judge_members(shard, &members, retained));
     }
@@ -77,7 +77,10 @@ pub(crate) fn judge_members(
 }
 
 /// The named shards, or all.
-pub(super) fn named<'c>(config: &'c Config, shards: &[ShardId]) -> Result<Vec<&'c ShardConfig>> {
+pub(crate) fn named_shards<'c>(
+    config: &'c Config,
+    shards: &[ShardId],
+) -> Result<Vec<&'c ShardConfig>> {
     if shards.is_empty() {
         return Ok(config.shards.iter().collect());
     }

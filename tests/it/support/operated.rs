@@ -43,7 +43,7 @@ impl Operated {
         ran
     }
 
-    async fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    pub(crate) async fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let mut all = vec![("PGSHARD_ADMIN_PASSWORD", self.password.as_str())];
         all.extend(variables);
         let arguments = [&["--output", "json"], arguments].concat();
