@@ -92,7 +92,8 @@ async fn the_network_is_at_fault() {
     let verdict = stage.finish(&[history], &["s0a"]).await;
     verdict.assert_clean();
     assert!(verdict.unknown > 0, "no COMMIT was left unknown: {verdict}");
-    assert!(verdict.given_up > 0, "no key was given up: {verdict}");
+    // Whether a key is given up besides is a matter of who is first, its writer or its resolver; that a given up
+    // one stays so, client_idempotency and hazard_commit_resolved prove.
 }
 
 /// The primary is cut off from the client by a black hole, another one is promoted, and the network
