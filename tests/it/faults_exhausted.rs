@@ -14,7 +14,7 @@ use crate::support::superuser;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_connections() {
     let stage = Stage::start(1).await;
-    let reign = stage.cluster.status()[0].reign;
+    let reign = stage.reign().await;
     let load = stage.load(Mix::default());
     load.flows("at the start").await;
     let admin = superuser(&stage.local, "s0a").await;
@@ -40,7 +40,7 @@ async fn of_connections() {
     load.note("they give them back");
     drop(taken);
     load.flows("after the exhaustion").await;
-    assert_eq!(stage.cluster.status()[0].reign, reign);
+    assert_eq!(stage.reign().await, reign);
     let history = load.stop().await;
     let verdict = stage.finish(&[history], &["s0a"]).await;
     verdict.assert_clean();
@@ -51,7 +51,7 @@ async fn of_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_disk() {
     let stage = Stage::start(1).await;
-    let reign = stage.cluster.status()[0].reign;
+    let reign = stage.reign().await;
     let data = stage.local.node("s0a").unwrap().data_dir();
     stage.local.stop("s0a", StopMode::Fast).await.unwrap();
     let Some(tables) = SmallDisk::under(&data.join("base"), 96 << 20) else {
@@ -68,7 +68,7 @@ async fn of_disk() {
     load.note("room again");
     tables.empty();
     load.flows("after the tables' disk was full").await;
-    assert_eq!(stage.cluster.status()[0].reign, reign, "no failover");
+    assert_eq!(stage.reign().await, reign, "no failover");
 
     load.note("no room for the log");
     log.fill();

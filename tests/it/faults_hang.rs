@@ -21,7 +21,7 @@ async fn the_primary_hangs_is_replaced_and_wakes() {
     stage.local.resume("s0a").await.unwrap();
     load.flows("beside the old primary").await;
     // Frozen for a moment only, twice: it stays what it is.
-    let reign = stage.cluster.status()[0].reign;
+    let reign = stage.reign().await;
     for pause in [300, 1500] {
         load.note(format!("{new} frozen for {pause} ms"));
         stage.local.pause(new).await.unwrap();
@@ -29,7 +29,7 @@ async fn the_primary_hangs_is_replaced_and_wakes() {
         stage.local.resume(new).await.unwrap();
         load.flows("after a moment's freeze").await;
     }
-    assert_eq!(stage.cluster.status()[0].reign, reign);
+    assert_eq!(stage.reign().await, reign);
     let history = load.stop().await;
     let verdict = stage.finish(&[history], &[new.as_str()]).await;
     verdict.assert_clean();
@@ -41,7 +41,7 @@ async fn the_primary_hangs_is_replaced_and_wakes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_network_is_at_fault() {
     let stage = Stage::proxied().await;
-    let reign = stage.cluster.status()[0].reign;
+    let reign = stage.reign().await;
     // A COMMIT whose answer was swallowed is never answered.
     let patience = Duration::from_secs(1);
     let load = stage.load(Mix {
@@ -83,11 +83,7 @@ async fn the_network_is_at_fault() {
     load.note("healed");
     primary.heal();
     load.flows("after the black hole").await;
-    assert_eq!(
-        stage.cluster.status()[0].reign,
-        reign,
-        "that was no failover"
-    );
+    assert_eq!(stage.reign().await, reign, "that was no failover");
     let history = load.stop().await;
     let verdict = stage.finish(&[history], &["s0a"]).await;
     verdict.assert_clean();

@@ -36,7 +36,7 @@ async fn promoted_by_accident_again_and_again() {
     let stage = Stage::start(1).await;
     let load = stage.load(Mix::default());
     load.flows("at the start").await;
-    let reign = stage.cluster.status()[0].reign;
+    let reign = stage.reign().await;
     for _ in 0..2 {
         load.note("promote s0c beside s0a");
         stage.local.promote("s0c").await.unwrap();
@@ -54,7 +54,7 @@ async fn promoted_by_accident_again_and_again() {
         load.note("s0c is made anew from s0b");
         restore(&stage).await;
     }
-    assert_eq!(stage.cluster.status()[0].reign, reign);
+    assert_eq!(stage.reign().await, reign);
     let history = load.stop().await;
     let verdict = stage.finish(&[history], &["s0a"]).await;
     verdict.assert_clean();

@@ -2,13 +2,12 @@
 //! `pg_terminate_backend` raises, and a FATAL that comes to an idle connection is seen by the
 //! connection's task only (rust-postgres: connection.rs). PgDog #927: roles that flap.
 
-use std::time::Duration;
-
 use pgshard::local::proxy::{Condition, Forged, Reaction, Rule, Severity};
 use pgshard::topology::TopologyEvent;
 use pgshard::{CustomerId, ErrorKind, Label};
 use uuid::Uuid;
 
+use crate::support::stage::reign;
 use crate::support::{INSERT, client, installed, rows_of, superuser, through_proxy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +18,7 @@ async fn is_no_failover() {
     let admin = superuser(&local, "s0a").await;
     let session = cluster.session(&Uuid::nil()).unwrap();
     let mut events = cluster.events();
-    let reign = cluster.status()[0].reign.unwrap();
+    let first = reign(&cluster).await;
     let one = async || session.read().query_one::<(i32,)>("SELECT 1", &[]).await;
     let write = async || {
         let id = CustomerId(Uuid::new_v4());
@@ -69,10 +68,7 @@ async fn is_no_failover() {
     assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error:?}");
     assert!(error.has(Label::OUTCOME_UNKNOWN));
 
-    cluster.ready(Duration::from_secs(10)).await.unwrap();
-    let status = &cluster.status()[0];
-    assert_eq!(status.reign, Some(reign));
-    assert_eq!(status.primary.unwrap().as_str(), "s0a");
+    assert_eq!(reign(&cluster).await, first);
     let reigns: i64 = admin
         .query_one("SELECT count(*) FROM pgshard.reign", &[])
         .await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgshard::id::NodeId;
+use pgshard::id::{NodeId, ReignId};
 use pgshard::local::proxy::FaultProxy;
 use pgshard::local::{LocalCluster, LocalSpec, NodeState};
 use pgshard::{Cluster, Config};
@@ -74,6 +74,11 @@ impl Stage {
         }
     }
 
+    /// The first shard's reign, once it has a primary: at any one moment it may just be suspected.
+    pub(crate) async fn reign(&self) -> ReignId {
+        reign(&self.cluster).await
+    }
+
     /// A load on the client.
     pub(crate) fn load(&self, mix: Mix) -> Load {
         Load::start(&self.cluster, mix)
@@ -142,4 +147,16 @@ pub(crate) fn impatient(config: &mut Config) {
     config.timeouts.primary = Duration::from_secs(20);
     config.timeouts.statement = Duration::from_secs(10);
     config.timeouts.commit = Duration::from_secs(10);
+}
+
+/// The first shard's reign, once it has a primary: at any one moment it may just be suspected.
+pub(crate) async fn reign(cluster: &Cluster) -> ReignId {
+    let shard = cluster.status()[0].shard;
+    let mut found = None;
+    let lent = cluster.wait_for(shard, PATIENCE, |view| {
+        found = view.primary.map(|(_, epoch)| epoch.reign);
+        found.is_some()
+    });
+    assert!(lent.await.unwrap(), "{:#?}", cluster.status());
+    found.expect("a primary")
 }
