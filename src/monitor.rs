@@ -20,7 +20,7 @@ mod explain;
 mod freshness;
 mod gauges;
 #[cfg(feature = "patroni")]
-mod http;
+pub(crate) mod http;
 mod line;
 #[cfg(feature = "patroni")]
 pub(crate) mod patroni;

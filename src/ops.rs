@@ -22,6 +22,8 @@ pub mod ledger;
 #[cfg(feature = "operate")]
 pub mod migrate;
 #[cfg(feature = "operate")]
+pub mod patroni;
+#[cfg(feature = "operate")]
 pub mod primary;
 #[cfg(feature = "operate")]
 pub mod replication;

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,7 +31,7 @@ const HEADERS: usize = 64 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     #[error("no answer within {0:?}")]
@@ -50,15 +50,15 @@ pub(super) enum HttpError {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The other side's clock.
     pub(super) date: Option<SystemTime>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What requests have in common.
-pub(super) struct Http {
+pub(crate) struct Http {
     #[cfg(feature = "tls")]
     tls: Option<TlsFiles>,
     timeout: Duration,
@@ -66,7 +66,7 @@ pub(super) struct Http {
 
 impl Http {
     /// Reads the certificates if one of the addresses needs them.
-    pub(super) fn new<'a>(
+    pub(crate) fn new<'a>(
         config: &Config,
         timeout: Duration,
         urls: impl IntoIterator<Item = &'a HttpUrl>,
@@ -92,13 +92,25 @@ impl Http {
     }
 
     /// Asks and reads the whole answer, whatever its status.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         url: &HttpUrl,
         path: &str,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, HttpError> {
-        self.whole(url, request(url, path, None, authorization))
+        self.ask(Method::GET, url, path, None, authorization).await
+    }
+
+    /// The same, by any method, with JSON.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        url: &HttpUrl,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, HttpError> {
+        self.whole(url, request(method, url, path, body, authorization))
             .await
     }
 
@@ -111,8 +123,10 @@ impl Http {
         body: &serde_json::Value,
         authorization: Option<&HeaderValue>,
     ) -> Result<Vec<u8>, HttpError> {
-        let request = request(url, path, Some(body), authorization);
-        match self.whole(url, request).await? {
+        match self
+            .ask(Method::POST, url, path, Some(body), authorization)
+            .await?
+        {
             Answer {
                 status: 200, body, ..
             } => Ok(body),
@@ -129,7 +143,7 @@ impl Http {
         body: &serde_json::Value,
         authorization: Option<&HeaderValue>,
     ) -> Result<Stream, HttpError> {
-        let request = request(url, path, Some(body), authorization);
+        let request = request(Method::POST, url, path, Some(body), authorization);
         let (response, task) = timeout(self.timeout, self.send(url, request))
             .await
             .map_err(|_| HttpError::Timeout(self.timeout))??;
@@ -249,22 +263,19 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 fn request(
+    method: Method,
     url: &HttpUrl,
     path: &str,
     body: Option<&serde_json::Value>,
     authorization: Option<&HeaderValue>,
 ) -> Request<Full<Bytes>> {
-    let method = if body.is_some() { "POST" } else { "GET" };
     let host = match url.host().contains(':') {
         true => format!("[{}]:{}", url.host(), url.port()),
         false => format!("{}:{}", url.host(), url.port()),
     };
     let body = body.map(ToString::to_string).unwrap_or_default();
     let mut request = Request::new(Full::new(Bytes::from(body)));
-    *request.method_mut() = match method {
-        "POST" => hyper::Method::POST,
-        _ => hyper::Method::GET,
-    };
+    *request.method_mut() = method;
     // The addresses and paths that are configured are plain; what comes from elsewhere is checked alike.
     if let Ok(target) = format!("{}{path}", url.path()).parse() {
         *request.uri_mut() = target;
@@ -281,7 +292,7 @@ fn request(
 }
 
 /// Basic authentication.
-pub(super) fn basic(login: &HttpLogin) -> Option<HeaderValue> {
+pub(crate) fn basic(login: &HttpLogin) -> Option<HeaderValue> {
     let plain = format!("{}:{}", login.user, login.password.expose_secret());
     let coded = base64::engine::general_purpose::STANDARD.encode(plain);
     secret_value(&format!("Basic {coded}"))

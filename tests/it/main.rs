@@ -108,6 +108,7 @@ mod local_proxy;
 #[cfg(feature = "cli")]
 mod migrate;
 mod patroni_etcd;
+mod patroni_operated;
 #[cfg(feature = "cli")]
 mod patroni_rendered;
 mod patroni_source;

@@ -27,6 +27,7 @@ mod ledger;
 mod locate;
 mod logging;
 mod migrate;
+mod patroni;
 mod procedure;
 mod progress;
 mod query;
@@ -118,6 +119,7 @@ enum Command {
     Watch(watch::Watch),
     Query(query::Query),
     Migrate(migrate::Migrate),
+    Patroni(patroni::Patroni),
     Render(stack::Render),
     Replication(replication::Replication),
     Switchover(switchover::Switchover),
@@ -152,6 +154,7 @@ impl Command {
             Command::Query(command) => command.run(context).await,
             Command::Render(command) => command.run(context),
             Command::Migrate(command) => command.run(context).await,
+            Command::Patroni(command) => command.run(context).await,
             Command::Replication(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
             Command::Failover(command) => command.run(context).await,

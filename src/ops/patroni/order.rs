@@ -1,0 +1,239 @@
+//! One request to Patroni, and what it has to have done.
+
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::config::HttpUrl;
+use crate::error::{Error, ErrorKind, Result};
+
+use super::rules::check;
+use super::{Act, Limits, PATIENCE, Patroni, View};
+
+/// A copy of a large server takes long: this is only until it has begun.
+const COPY_BEGINS: Duration = Duration::from_secs(30);
+
+/// A checked request.
+#[derive(Debug)]
+pub struct Order<'p, 'c> {
+    patroni: &'p Patroni<'c>,
+    act: Act,
+    before: View,
+    url: HttpUrl,
+    method: Method,
+    path: &'static str,
+    body: Value,
+    what: String,
+}
+
+impl<'c> Patroni<'c> {
+    /// Looks at the shard and checks what is to be asked. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` with the reason; `Config` if there is no such member; as [`view`](Patroni::view).
+    pub async fn order(&self, act: Act, limits: &Limits) -> Result<Order<'_, 'c>> {
+        let (view, settings) = self.ask_any().await?;
+        let act = check(act, &view, &settings, limits).map_err(|e| e.on_shard(self.shard))?;
+        let leader = view.leader().map(|leader| leader.name.clone());
+        let (asked, method, path, body, what) = match &act {
+            Act::Switchover { to } => (
+                leader.clone(),
+                Method::POST,
+                "/switchover",
+                json!({"leader": leader, "candidate": to}),
+                format!(
+                    "{} hands over to {}",
+                    leader.unwrap_or_default(),
+                    to.as_deref().unwrap_or("the best")
+                ),
+            ),
+            Act::Failover { to } => (
+                Some(to.clone()),
+                Method::POST,
+                "/failover",
+                json!({"candidate": to}),
+                format!("{to} becomes the leader"),
+            ),
+            Act::Restart { member, if_pending } => (
+                Some(member.clone()),
+                Method::POST,
+                "/restart",
+                match if_pending {
+                    true => json!({"restart_pending": true}),
+                    false => json!({}),
+                },
+                format!("the server of {member} restarts"),
+            ),
+            Act::Reinit { member } => (
+                Some(member.clone()),
+                Method::POST,
+                "/reinitialize",
+                json!({}),
+                format!("the data of {member} are erased and copied from the leader"),
+            ),
+            Act::Pause | Act::Resume => (
+                None,
+                Method::PATCH,
+                "/config",
+                json!({"pause": (act == Act::Pause).then_some(true)}),
+                match act {
+                    Act::Pause => "Patroni fails over no more, and starts no server that ends",
+                    _ => "Patroni decides again",
+                }
+                .to_owned(),
+            ),
+        };
+        Ok(Order {
+            url: self.url_of(&view, asked.as_deref())?,
+            patroni: self,
+            act,
+            before: view,
+            method,
+            path,
+            body,
+            what,
+        })
+    }
+
+    /// Where a member's Patroni is asked; any, if none is named.
+    fn url_of(&self, view: &View, member: Option<&str>) -> Result<HttpUrl> {
+        let found = match member {
+            None => view.leader().or(view.members.first()),
+            Some(name) => view.member(name),
+        };
+        let api = found.and_then(|member| member.api_url.as_deref());
+        let url = api.and_then(|text| {
+            // It ends with the path of a health check.
+            let base = text.trim_end_matches("/patroni");
+            HttpUrl::parse(base).ok()
+        });
+        let url = url.ok_or_else(|| {
+            Error::refused("Patroni does not say where that member's interface is")
+                .on_shard(self.shard)
+        })?;
+        match self.trusted.contains(&url.host()) {
+            true => Ok(url),
+            false => Err(Error::refused(format!(
+                "the interface of that member is said to be at {url}, a host that the topology file does not \
+                 name, and is given no password: add it to [shard.patroni] urls"
+            ))
+            .on_shard(self.shard)),
+        }
+    }
+}
+
+impl Order<'_, '_> {
+    /// What is going to happen, in words.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Asks Patroni, and waits until it has happened. Of a copy, until it has begun.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` with Patroni's own reason; `Auth` if it wants another login; `Timeout` if it has not happened
+    /// within 90 s.
+    pub async fn carry_out(self) -> Result<View> {
+        let asked = self
+            .patroni
+            .ask(self.method.clone(), &self.url, self.path, Some(&self.body));
+        let (status, text) = asked.await?;
+        let shard = self.patroni.shard;
+        match status {
+            200 | 202 => {}
+            401 | 403 => {
+                return Err(Error::new(
+                    ErrorKind::Auth,
+                    format!(
+                        "Patroni at {} wants another user or password: {text}",
+                        self.url
+                    ),
+                )
+                .on_shard(shard));
+            }
+            _ => {
+                return Err(
+                    Error::refused(format!("Patroni declines: {text} (status {status})"))
+                        .on_shard(shard),
+                );
+            }
+        }
+        let patience = match self.act {
+            Act::Reinit { .. } => COPY_BEGINS,
+            _ => PATIENCE,
+        };
+        let deadline = Instant::now() + patience;
+        loop {
+            let seen = self.patroni.view().await;
+            if let Ok(view) = &seen
+                && self.happened(view)
+                && self.all_know().await
+            {
+                return seen;
+            }
+            if Instant::now() > deadline {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!(
+                        "Patroni took the order ({text}), but it has not happened within {} s: shardctl \
+                         patroni list",
+                        patience.as_secs()
+                    ),
+                )
+                .on_shard(shard));
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    fn happened(&self, view: &View) -> bool {
+        let leads = |name: &str| {
+            let leader = view.leader();
+            leader.is_some_and(|leader| leader.name == name && leader.is_running())
+        };
+        match &self.act {
+            Act::Switchover { to: Some(to) } | Act::Failover { to } => leads(to),
+            Act::Switchover { to: None } => view.leader().is_some(),
+            Act::Restart { member, .. } => {
+                let found = view.member(member);
+                found.is_some_and(|found| found.is_running() && !found.pending_restart)
+            }
+            Act::Reinit { member } => {
+                let state = |view: &View| view.member(member).map(|m| m.state.clone());
+                let now = state(view);
+                now != state(&self.before) || now.as_deref() == Some("streaming")
+            }
+            Act::Pause => view.pause,
+            Act::Resume => !view.pause,
+        }
+    }
+
+    /// That each member's Patroni knows of a pause: until then it may still decide.
+    async fn all_know(&self) -> bool {
+        let wanted = match self.act {
+            Act::Pause => true,
+            Act::Resume => false,
+            _ => return true,
+        };
+        for member in &self.before.members {
+            let Ok(url) = self.patroni.url_of(&self.before, Some(&member.name)) else {
+                continue;
+            };
+            // One that does not answer decides nothing.
+            if let Ok(status) = self.patroni.json(&url, "/patroni").await
+                && status
+                    .get("pause")
+                    .and_then(Value::as_bool)
+                    .unwrap_or(false)
+                    != wanted
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
