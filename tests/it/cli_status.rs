@@ -41,6 +41,28 @@ async fn tells_what_is_and_changes_nothing() {
     let short = primary["reign"].as_str().expect("a reign")[..8].to_owned();
     assert!(table.out.contains(&short), "{table:?}");
 
+    let draw = async |format: &str| shardctl.run(&["topology", "--format", format]).await;
+    let dot = draw("dot").await;
+    assert_eq!(dot.code, 0, "{dot:?}");
+    for part in [
+        "label=\"s0 (steady, open)\"",
+        "\"s1b\" [label=\"s1b\\nstandby\\n127.0.0.1:",
+        "\"s0a\" -> \"s0b\" [label=\"",
+    ] {
+        assert!(dot.out.contains(part), "{part}: {}", dot.out);
+    }
+    let mermaid = draw("mermaid").await;
+    for part in [
+        "flowchart LR",
+        "s0n0 -->|\"",
+        "bytes behind\"| s0n1",
+        ":::primary",
+    ] {
+        assert!(mermaid.out.contains(part), "{part}: {}", mermaid.out);
+    }
+    let nodes = shardctl.run(&["--output", "json", "topology"]).await.json();
+    assert_eq!(node(&nodes, "s1b")["primary"], "s1a");
+
     // Promoted, and nobody there to adopt it: said, and left as it is.
     local.kill("s1a").await.expect("killed");
     local.promote("s1b").await.expect("promoted");

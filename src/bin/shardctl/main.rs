@@ -40,6 +40,7 @@ mod split_brain;
 mod stack;
 mod status;
 mod switchover;
+mod topology;
 mod wal;
 mod watch;
 
@@ -116,6 +117,7 @@ enum Command {
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
+    Topology(topology::Topology),
     Watch(watch::Watch),
     Query(query::Query),
     Migrate(migrate::Migrate),
@@ -151,6 +153,7 @@ impl Command {
             Command::Ledger(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
+            Command::Topology(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
             Command::Render(command) => command.run(context),
             Command::Migrate(command) => command.run(context).await,

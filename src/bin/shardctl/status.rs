@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use pgshard::Cluster;
 use pgshard::client::{NodeStatus, ShardStatus};
 use pgshard::topology::{Mode, NodeState, ShardState, View};
+use pgshard::{Cluster, Config};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -39,22 +39,28 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let cluster = Cluster::observe(context.load()?)?;
-        let shards = cluster.config().shards.iter().map(|shard| shard.id);
-        let waits = shards.map(|shard| cluster.wait_for(shard, self.wait, is_well));
-        for waited in join_all(waits).await {
-            waited?;
-        }
-        let shards = cluster.status();
+        let shards = observe(context.load()?, self.wait).await?;
         context.print(&report(context, &shards))?;
         for shard in &shards {
             if let Some(reason) = &shard.reason {
                 context.note(&format!("shard {}: {reason}", shard.shard));
             }
         }
-        cluster.close().await;
         Ok(exit(&shards))
     }
+}
+
+/// What a client sees once all is well, or the wait is over.
+pub(crate) async fn observe(config: Config, wait: Duration) -> pgshard::Result<Vec<ShardStatus>> {
+    let cluster = Cluster::observe(config)?;
+    let shards = cluster.config().shards.iter().map(|shard| shard.id);
+    let waits = shards.map(|shard| cluster.wait_for(shard, wait, is_well));
+    for waited in join_all(waits).await {
+        waited?;
+    }
+    let shards = cluster.status();
+    cluster.close().await;
+    Ok(shards)
 }
 
 fn is_well(view: &View) -> bool {
@@ -68,7 +74,7 @@ fn is_well(view: &View) -> bool {
             .all(|node| node.readable || node.fenced || decided)
 }
 
-fn exit(shards: &[ShardStatus]) -> Exit {
+pub(crate) fn exit(shards: &[ShardStatus]) -> Exit {
     let nodes = || shards.iter().flat_map(|shard| &shard.nodes);
     if !nodes().any(|node| node.answers) {
         Exit::Unreachable
