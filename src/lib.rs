@@ -119,6 +119,7 @@ mod chapters {
         Operators "../docs/operators.md"
         OperationsBackup "../docs/operations/backup.md"
         OperationsFailover "../docs/operations/failover.md"
+        OperationsLogical "../docs/operations/logical.md"
         OperationsMigrate "../docs/operations/migrate.md"
         OperationsMonitoring "../docs/operations/monitoring.md"
         OperationsReplication "../docs/operations/replication.md"

@@ -20,6 +20,8 @@ pub mod install;
 pub mod journal;
 pub mod ledger;
 #[cfg(feature = "operate")]
+pub mod logical;
+#[cfg(feature = "operate")]
 pub mod migrate;
 #[cfg(feature = "operate")]
 pub mod patroni;

@@ -106,6 +106,7 @@ mod local_nodes;
 mod local_patroni;
 mod local_proxy;
 #[cfg(feature = "cli")]
+mod logical_tables;
 mod migrate;
 mod patroni_etcd;
 mod patroni_operated;

@@ -26,6 +26,7 @@ mod journal;
 mod ledger;
 mod locate;
 mod logging;
+mod logical;
 mod migrate;
 mod patroni;
 mod procedure;
@@ -124,6 +125,7 @@ enum Command {
     Patroni(patroni::Patroni),
     Render(stack::Render),
     Replication(replication::Replication),
+    Logical(logical::Logical),
     Switchover(switchover::Switchover),
     Failover(failover::Failover),
     Rejoin(rejoin::Rejoin),
@@ -159,6 +161,7 @@ impl Command {
             Command::Migrate(command) => command.run(context).await,
             Command::Patroni(command) => command.run(context).await,
             Command::Replication(command) => command.run(context).await,
+            Command::Logical(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
             Command::Failover(command) => command.run(context).await,
             Command::Rejoin(command) => command.run(context).await,

@@ -1,0 +1,325 @@
+//! How subscriptions stand: what is copied, how far behind they are, and what keeps them from working.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::config::Config;
+use crate::direct::{Credentials, Session, get};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Lsn;
+use crate::sql::{ident, literal};
+
+use super::Endpoint;
+
+/// A subscription.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct State {
+    /// Its name.
+    pub name: String,
+    /// Whether it is to work. A conflict disables it.
+    pub enabled: bool,
+    /// Its tables.
+    pub tables: Vec<TableState>,
+    /// How many bytes of the publisher's log it has not confirmed; none where the publisher does not know it.
+    pub lag_bytes: Option<u64>,
+    /// Failed attempts to apply and to copy, since the statistics were reset.
+    pub errors: Option<(i64, i64)>,
+    /// What is wrong, and what to do.
+    pub problems: Vec<String>,
+}
+
+/// A table of a subscription.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct TableState {
+    /// Its name.
+    pub table: String,
+    /// `i` to be copied, `d` being copied, `f` copied, `s` caught up, `r` ready.
+    pub state: String,
+    /// Rows that the running copy has brought.
+    pub copied: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Subscription {
+    name: String,
+    enabled: bool,
+    disable_on_error: Option<bool>,
+    slot: Option<String>,
+    works: bool,
+    apply_errors: Option<i64>,
+    copy_errors: Option<i64>,
+    tables: Vec<TableState>,
+}
+
+// Columns that not all versions have are looked up in the row as JSON.
+const QUERY: &str = "
+SELECT coalesce(json_agg(json_build_object(
+    'name', s.subname, 'enabled', s.subenabled, 'slot', s.subslotname,
+    'disable_on_error', (to_jsonb(s) ->> 'subdisableonerr')::bool,
+    'works', EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid IS NULL
+                        AND w.pid IS NOT NULL),
+    'apply_errors', t.apply_error_count, 'copy_errors', t.sync_error_count,
+    'tables', (SELECT coalesce(json_agg(json_build_object('table', r.srrelid::regclass::text,
+                        'state', r.srsubstate, 'copied', (SELECT p.tuples_processed
+                            FROM pg_stat_progress_copy p
+                           WHERE p.relid = r.srrelid AND p.datname = current_database()
+                             AND p.command = 'COPY FROM' LIMIT 1)) ORDER BY r.srrelid::regclass::text), '[]')
+                 FROM pg_subscription_rel r WHERE r.srsubid = s.oid)) ORDER BY s.subname), '[]')::text
+  FROM pg_subscription s LEFT JOIN pg_stat_subscription_stats t ON t.subid = s.oid
+ WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// What the publisher knows of a slot.
+struct Kept {
+    lag: Option<u64>,
+    active: bool,
+    lost: bool,
+}
+
+async fn kept(publisher: &Session, slot: &str) -> Result<Option<Kept>> {
+    let rows = publisher
+        .query(
+            "SELECT greatest(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint, active,
+                    wal_status IS NOT DISTINCT FROM 'lost'
+               FROM pg_replication_slots WHERE slot_name = $1",
+            &[&slot],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(Kept {
+        lag: get::<Option<i64>>(row, 0)?.and_then(|lag| u64::try_from(lag).ok()),
+        active: get(row, 1)?,
+        lost: get(row, 2)?,
+    }))
+}
+
+/// The two ends of subscriptions.
+pub struct Link {
+    from: Endpoint,
+    publisher: Session,
+    subscriber: Session,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Connects to both.
+    ///
+    /// # Errors
+    ///
+    /// What a server answers.
+    pub async fn open(
+        config: &Config,
+        from: &Endpoint,
+        to: &Endpoint,
+        role: &Credentials,
+    ) -> Result<Link> {
+        Ok(Link {
+            from: from.clone(),
+            publisher: from.open(config, role).await?,
+            subscriber: to.open(config, role).await?,
+        })
+    }
+
+    /// The subscriptions of the subscriber's database.
+    ///
+    /// # Errors
+    ///
+    /// What a server answers.
+    pub async fn states(&self) -> Result<Vec<State>> {
+        let row = self.subscriber.one(QUERY, &[]).await?;
+        let text: String = get(&row, 0)?;
+        let found: Vec<Subscription> = serde_json::from_str(&text).map_err(|error| {
+            let message =
+                format!("what the server says of its subscriptions cannot be read: {error}");
+            self.subscriber
+                .fail(Error::new(ErrorKind::Decode, message).with_source(error))
+        })?;
+        let mut states = Vec::new();
+        for subscription in found {
+            let kept = match &subscription.slot {
+                Some(slot) => kept(&self.publisher, slot).await?,
+                None => None,
+            };
+            states.push(self.judge(subscription, kept));
+        }
+        Ok(states)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if there is none of that name; what a server answers.
+    pub async fn state(&self, name: &str) -> Result<State> {
+        let states = self.states().await?;
+        states
+            .into_iter()
+            .find(|state| state.name == name)
+            .ok_or_else(|| Error::config(format!("there is no subscription {name}")))
+    }
+
+    fn judge(&self, subscription: Subscription, kept: Option<Kept>) -> State {
+        let Subscription { name, enabled, .. } = &subscription;
+        let mut problems = Vec::new();
+        match (&kept, &subscription.slot) {
+            (None, Some(slot)) => problems.push(format!(
+                "{} has no slot {slot}: what was written since it was lost does not arrive. Drop the \
+                 subscription (shardctl logical drop), empty the tables and make it anew",
+                self.from
+            )),
+            (Some(kept), _) if kept.lost => problems.push(
+                "its slot is lost: the log that it needs is gone. Drop the subscription (shardctl logical \
+                 drop), empty the tables and make it anew"
+                    .to_owned(),
+            ),
+            (Some(kept), _) if *enabled && !kept.active && !subscription.works => problems.push(
+                "nobody reads its slot: the subscriber cannot connect, or fails and tries again; its log says \
+                 why"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+        if !enabled {
+            let how = match subscription.disable_on_error {
+                Some(true) => {
+                    "an error disabled it, or somebody did. The subscriber's log names the row and the \
+                     position (\"finished at\"): mend the row there, then ALTER SUBSCRIPTION … ENABLE; or \
+                     leave the whole transaction out: ALTER SUBSCRIPTION … SKIP (lsn = …), then ENABLE"
+                }
+                _ => "somebody disabled it: ALTER SUBSCRIPTION … ENABLE",
+            };
+            problems.push(format!(
+                "{how}. Meanwhile {} keeps its log for it",
+                self.from
+            ));
+        } else if subscription.disable_on_error == Some(false) {
+            problems.push(format!(
+                "a conflict repeats for ever: ALTER SUBSCRIPTION {} SET (disable_on_error = true)",
+                ident(name)
+            ));
+        }
+        State {
+            lag_bytes: kept.and_then(|kept| kept.lag),
+            errors: subscription.apply_errors.zip(subscription.copy_errors),
+            name: subscription.name,
+            enabled: subscription.enabled,
+            tables: subscription.tables,
+            problems,
+        }
+    }
+
+    /// Waits until all tables are copied, and all that is committed on the publisher now has arrived.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` if the subscription is disabled, which a conflict does; `Timeout`.
+    pub async fn caught_up(
+        &self,
+        name: &str,
+        patience: Duration,
+        mut progress: impl FnMut(&State),
+    ) -> Result<State> {
+        let row = self
+            .publisher
+            .one("SELECT pg_current_wal_lsn()::text", &[])
+            .await?;
+        let end: String = get(&row, 0)?;
+        let end: Lsn = end
+            .parse()
+            .map_err(|_| Error::new(ErrorKind::Decode, "no log position"))?;
+        let deadline = Instant::now() + patience;
+        loop {
+            let state = self.state(name).await?;
+            progress(&state);
+            if !state.enabled {
+                return Err(Error::refused(format!(
+                    "subscription {name} is disabled: {}",
+                    state.problems.join("; ")
+                )));
+            }
+            let ready = state.tables.iter().all(|table| table.state == "r");
+            if ready && self.confirmed(name, end).await? {
+                return Ok(state);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!(
+                        "subscription {name} has not caught up within {} s: {} bytes behind; {}",
+                        patience.as_secs(),
+                        state.lag_bytes.unwrap_or_default(),
+                        state.problems.join("; ")
+                    ),
+                ));
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn confirmed(&self, name: &str, end: Lsn) -> Result<bool> {
+        let sql = format!(
+            "SELECT coalesce((SELECT confirmed_flush_lsn >= {}::pg_lsn FROM pg_replication_slots
+                               WHERE slot_name = {}), false)",
+            literal(&end.to_string()),
+            literal(name)
+        );
+        get(&self.publisher.one(&sql, &[]).await?, 0)
+    }
+
+    /// Drops a subscription, its slot and its publication, as far as they are there. The rows stay.
+    ///
+    /// # Errors
+    ///
+    /// What a server answers. It can be run again.
+    pub async fn drop_all(&self, name: &str) -> Result<()> {
+        let quoted = ident(name);
+        let there = |catalog: &str, column: &str| {
+            format!(
+                "SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = {})",
+                literal(name)
+            )
+        };
+        let subscribed = there("pg_subscription", "subname");
+        if get(&self.subscriber.one(&subscribed, &[]).await?, 0)? {
+            // Without its slot it can be dropped though its publisher be another one now. A copy that still
+            // runs has a slot of its own, which its end removes.
+            for sql in [
+                format!("ALTER SUBSCRIPTION {quoted} DISABLE"),
+                format!("ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE)"),
+                format!("DROP SUBSCRIPTION {quoted}"),
+            ] {
+                self.subscriber.batch(&sql).await?;
+            }
+        }
+        let slot = format!(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {}",
+            literal(name)
+        );
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // Who read from it may not have noticed yet.
+        while let Err(error) = self.publisher.query(&slot, &[]).await {
+            let taken = error
+                .sqlstate()
+                .is_some_and(|state| state.as_str() == "55006");
+            if !taken || Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.publisher
+            .batch(&format!("DROP PUBLICATION IF EXISTS {quoted}"))
+            .await
+    }
+}
