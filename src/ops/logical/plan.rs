@@ -237,17 +237,13 @@ impl Plan {
                     None => table.name.clone(),
                 })
                 .collect();
+            // One transaction: an interrupted run leaves both, or neither.
             add(
                 End::Publisher,
                 format!(
-                    "CREATE PUBLICATION {name} FOR TABLE {} WITH (publish_via_partition_root = true)",
-                    tables.join(", ")
-                ),
-            );
-            add(
-                End::Publisher,
-                format!(
-                    "COMMENT ON PUBLICATION {name} IS {}",
+                    "CREATE PUBLICATION {name} FOR TABLE {} WITH (publish_via_partition_root = true); \
+                     COMMENT ON PUBLICATION {name} IS {}",
+                    tables.join(", "),
                     literal(&mark(wanted))
                 ),
             );

@@ -285,16 +285,21 @@ impl Link {
     /// What a server answers. It can be run again.
     pub async fn drop_all(&self, name: &str) -> Result<()> {
         let quoted = ident(name);
-        let there = |catalog: &str, column: &str| {
-            format!(
-                "SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = {})",
-                literal(name)
+        // The copies of single tables have slots of their own: pg_OID_sync_TABLE_SYSTEM.
+        let rows = self
+            .subscriber
+            .query(
+                "SELECT format('^pg_%s_sync_[0-9]+_%s$', oid, (SELECT system_identifier FROM pg_control_system()))
+                   FROM pg_subscription
+                  WHERE subname = $1
+                    AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                &[&name],
             )
-        };
-        let subscribed = there("pg_subscription", "subname");
-        if get(&self.subscriber.one(&subscribed, &[]).await?, 0)? {
-            // Without its slot it can be dropped though its publisher be another one now. A copy that still
-            // runs has a slot of its own, which its end removes.
+            .await?;
+        let mut copies = String::from("^$");
+        if let Some(row) = rows.first() {
+            copies = get(row, 0)?;
+            // Without its slot it can be dropped though its publisher be another one now.
             for sql in [
                 format!("ALTER SUBSCRIPTION {quoted} DISABLE"),
                 format!("ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE)"),
@@ -304,8 +309,10 @@ impl Link {
             }
         }
         let slot = format!(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {}",
-            literal(name)
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+              WHERE slot_name = {} OR slot_name ~ {}",
+            literal(name),
+            literal(&copies)
         );
         let deadline = Instant::now() + Duration::from_secs(10);
         // Who read from it may not have noticed yet.

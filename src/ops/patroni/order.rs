@@ -12,9 +12,6 @@ use crate::error::{Error, ErrorKind, Result};
 use super::rules::check;
 use super::{Act, Limits, PATIENCE, Patroni, View};
 
-/// A copy of a large server takes long: this is only until it has begun.
-const COPY_BEGINS: Duration = Duration::from_secs(30);
-
 /// A checked request.
 #[derive(Debug)]
 pub struct Order<'p, 'c> {
@@ -131,7 +128,7 @@ impl Order<'_, '_> {
         &self.what
     }
 
-    /// Asks Patroni, and waits until it has happened. Of a copy, until it has begun.
+    /// Asks Patroni, and waits until it has happened; a copy is only begun.
     ///
     /// # Errors
     ///
@@ -162,11 +159,7 @@ impl Order<'_, '_> {
                 );
             }
         }
-        let patience = match self.act {
-            Act::Reinit { .. } => COPY_BEGINS,
-            _ => PATIENCE,
-        };
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let seen = self.patroni.view().await;
             if let Ok(view) = &seen
@@ -181,7 +174,7 @@ impl Order<'_, '_> {
                     format!(
                         "Patroni took the order ({text}), but it has not happened within {} s: shardctl \
                          patroni list",
-                        patience.as_secs()
+                        PATIENCE.as_secs()
                     ),
                 )
                 .on_shard(shard));
@@ -202,11 +195,8 @@ impl Order<'_, '_> {
                 let found = view.member(member);
                 found.is_some_and(|found| found.is_running() && !found.pending_restart)
             }
-            Act::Reinit { member } => {
-                let state = |view: &View| view.member(member).map(|m| m.state.clone());
-                let now = state(view);
-                now != state(&self.before) || now.as_deref() == Some("streaming")
-            }
+            // Patroni copies on its own; its list tells how that stands.
+            Act::Reinit { .. } => true,
             Act::Pause => view.pause,
             Act::Resume => !view.pause,
         }
