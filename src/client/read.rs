@@ -347,7 +347,7 @@ impl<'a> Read<'a> {
         };
         if self.may_use_replica() && topology::holds(&shard.view(), floor) {
             let mut lease = shard.lease_read(unproven, choice, now, deadline).await?;
-            if lease.epoch().is_none() && self.replays(&lease, floor, deadline).await? {
+            if lease.epoch().is_none() && self.proves(&lease, floor, choice, deadline).await? {
                 lease.require(floor);
                 return Ok(lease);
             }
@@ -362,6 +362,9 @@ impl<'a> Read<'a> {
         let mut lease = shard
             .lease_read(proven, choice, Instant::now(), deadline)
             .await?;
+        if lease.epoch().is_none() && !self.proves(&lease, floor, choice, deadline).await? {
+            return Err(shard.no_node(NoNode::Behind));
+        }
         if lease.epoch().is_some() && !self.is_written(&lease, floor, deadline).await? {
             return Err(lease.locate(Error::refused(
                 "the primary's log ends before the token's position, so that the write may be lost, \
@@ -402,13 +405,74 @@ impl<'a> Read<'a> {
         self.wish.preference != ReadPreference::Primary
     }
 
-    /// Waits shortly for a replica to replay what a token asks for.
-    async fn replays(&self, lease: &Lease, floor: Floor, deadline: Instant) -> Result<bool> {
-        // A node that was promoted meanwhile has another history, and its replay stands still.
-        const REACHED: &str = "SELECT pg_catalog.pg_is_in_recovery() \
-             AND pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_lsn \
-             AND EXISTS (SELECT FROM pgshard.reign WHERE reign = $2)";
+    /// Whether a replica holds what a token stands for. Waits shortly for it to replay that.
+    ///
+    /// Its position alone proves nothing: the replica may follow a node that was promoted without the
+    /// write, and that nobody here has heard of. So the timeline that it receives must be the one of
+    /// the token's reign, or, where it shows none, the reign's primary must still reign after the
+    /// replica was asked.
+    async fn proves(
+        &self,
+        lease: &Lease,
+        floor: Floor,
+        choice: Choice<'_>,
+        deadline: Instant,
+    ) -> Result<bool> {
         let until = deadline.min(Instant::now() + REPLAY);
+        match self.replays(lease, floor, until, deadline).await? {
+            Replayed::Proven => Ok(true),
+            Replayed::Not => Ok(false),
+            Replayed::Unproven => {
+                let reigns = self.still_reigns(floor, choice, until);
+                Ok(matches!(reigns.await, Ok(true))
+                    && topology::holds(&self.cluster.shard(self.shard).view(), floor))
+            }
+        }
+    }
+
+    /// Whether the primary of a reign answers, and is still the primary of that reign.
+    async fn still_reigns(&self, floor: Floor, choice: Choice<'_>, until: Instant) -> Result<bool> {
+        const REIGNS: &str = "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN EXISTS ( \
+             SELECT FROM pgshard.reign g WHERE g.reign = $1 \
+             AND g.timeline = ('x' || pg_catalog.left(pg_catalog.pg_walfile_name( \
+                 pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int4 \
+             AND NOT EXISTS (SELECT FROM pgshard.reign c WHERE c.parent = g.reign)) END";
+        let shard = self.cluster.shard(self.shard);
+        let primary = shard
+            .lease_primary(Access::Read, choice.lane, Instant::now(), until)
+            .await?;
+        let rows = primary
+            .query(REIGNS, &[&floor.reign.0], Phase::Checkout, until)
+            .await?;
+        let reigns = rows
+            .first()
+            .and_then(|row| row.try_get::<_, Option<bool>>(0).ok());
+        Ok(reigns.flatten() == Some(true))
+    }
+
+    /// Waits shortly for a replica to replay what a token asks for, and asks what it follows.
+    async fn replays(
+        &self,
+        lease: &Lease,
+        floor: Floor,
+        until: Instant,
+        deadline: Instant,
+    ) -> Result<Replayed> {
+        // A node that was promoted meanwhile has another history, and its replay stands still. What
+        // follows the token's reign, if it is here, says what it took over of it. The receiver is
+        // asked after the position: all that was replayed had been received before. What it receives
+        // is shown to members of pg_read_all_stats only.
+        const REACHED: &str = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() \
+             AND pg_catalog.pg_last_wal_replay_lsn() >= $1::text::pg_lsn \
+             AND EXISTS (SELECT FROM pgshard.reign WHERE reign = $2) \
+             THEN coalesce( \
+                 (SELECT CASE WHEN c.start_lsn >= $1::text::pg_lsn THEN 'proven' ELSE 'not' END \
+                    FROM pgshard.reign c WHERE c.parent = $2), \
+                 (SELECT CASE WHEN w.received_tli = g.timeline THEN 'proven' ELSE 'not' END \
+                    FROM pg_catalog.pg_stat_wal_receiver w, pgshard.reign g \
+                   WHERE g.reign = $2 AND w.status = 'streaming'), \
+                 'unproven') \
+             ELSE 'not' END";
         let position = floor.lsn.to_string();
         let mut pause = Duration::from_millis(1);
         loop {
@@ -420,16 +484,14 @@ impl<'a> Read<'a> {
                     deadline,
                 )
                 .await?;
-            let reached = rows
-                .first()
-                .and_then(|row| row.try_get::<_, Option<bool>>(0).ok());
-            match reached.flatten() {
-                Some(true) => return Ok(true),
-                Some(false) if Instant::now() + pause < until => {
+            match rows.first().and_then(|row| row.try_get::<_, &str>(0).ok()) {
+                Some("proven") => return Ok(Replayed::Proven),
+                Some("unproven") => return Ok(Replayed::Unproven),
+                Some(_) if Instant::now() + pause < until => {
                     tokio::time::sleep(pause).await;
                     pause = pause.saturating_mul(2);
                 }
-                Some(false) => return Ok(false),
+                Some(_) => return Ok(Replayed::Not),
                 None => {
                     return Err(lease.locate(Error::new(
                         ErrorKind::Decode,
@@ -439,4 +501,14 @@ impl<'a> Read<'a> {
             }
         }
     }
+}
+
+/// What a replica says of a token's write.
+enum Replayed {
+    /// It has the write.
+    Proven,
+    /// It is past the token's position, and does not show whose log it follows.
+    Unproven,
+    /// It has not, or not yet.
+    Not,
 }

@@ -111,11 +111,13 @@ pub fn select(
         check_floor(view, floor)?;
     }
     let primary = view.primary.map(|(node, _)| node);
+    let overtaken = read.floor.is_some_and(|floor| is_overtaken(view, floor));
     let pick = |avoiding: bool| {
         let allowed = |at: NodeIndex| !(avoiding && measures.avoids(at));
         let replica = |at: NodeIndex, node: &NodeView| {
             Some(at) != primary
                 && node.readable
+                && !overtaken
                 && allowed(at)
                 && is_recent(node, read)
                 && read
@@ -165,7 +167,21 @@ fn check_floor(view: &View, floor: Floor) -> Result<(), NoNode> {
 /// Whether the shard's history, as far as it is known, holds what a token stands for. Which nodes
 /// have replayed it is another question.
 pub(crate) fn holds(view: &View, floor: Floor) -> bool {
-    check_floor(view, floor).is_ok()
+    check_floor(view, floor).is_ok() && !is_overtaken(view, floor)
+}
+
+/// Whether a node was promoted in the token's reign, and nobody has written the next one yet. Its log and that of
+/// those that follow it may be past the token's position without what the token stands for.
+fn is_overtaken(view: &View, floor: Floor) -> bool {
+    let promoted = |node: &NodeView| {
+        let reign = node
+            .history
+            .as_ref()
+            .map(|history| history.newest().timeline);
+        let writable = matches!(node.state, super::NodeState::Primary { .. });
+        writable && node.timeline.is_some() && node.timeline != reign
+    };
+    !ended(view, floor.reign) && view.nodes.iter().any(promoted)
 }
 
 /// Whether a reign is known to have been followed by another.
@@ -345,6 +361,31 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         Ok(all)
+    }
+
+    #[test]
+    fn what_follows_a_promoted_node_proves_no_token_of_the_reign_before() {
+        let read = Read {
+            floor: floor(SECOND, 2500),
+            ..read(ReadPreference::Replica)
+        };
+        let mut view = without_primary(view(vec![replica(2900, true), replica(2900, true)]));
+        assert_eq!(chosen(&view, read), Ok(vec![1, 2]));
+        assert!(holds(&view, read.floor.unwrap()));
+        view.nodes[1].state = NodeState::Primary {
+            reign: SECOND,
+            insert: Lsn(2950),
+        };
+        view.nodes[1].readable = false;
+        view.nodes[1].timeline = Some(Timeline(3));
+        assert_eq!(chosen(&view, read), Err(NoNode::Behind));
+        assert!(!holds(&view, read.floor.unwrap()));
+        // What the reign before had is in all of them.
+        let before = Read {
+            floor: floor(FIRST, 1500),
+            ..read
+        };
+        assert_eq!(chosen(&view, before), Ok(vec![2]));
     }
 
     #[test]

@@ -254,3 +254,127 @@ async fn are_not_kept_by_a_replica_set_back_to_an_old_copy() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
     cluster.close().await;
 }
+
+/// A replica that follows a node which was promoted, and which no client has adopted yet, may be past a token's position
+/// without what the token stands for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_not_proven_by_what_follows_a_promoted_node() {
+    let (local, mut config) = installed(1, 2).await;
+    // Its adoption takes a while.
+    config.failover.down_after = Duration::from_secs(4);
+    let cluster = client(config).await;
+    cut_off_replicas(&local).await;
+    let id = CustomerId(Uuid::new_v4());
+    let token = write(&cluster, id).await;
+    local.kill("s0a").await.unwrap();
+    local.promote("s0b").await.unwrap();
+    let promoted = superuser(&local, "s0b").await;
+    promoted
+        .batch_execute("ALTER ROLE replicator LOGIN")
+        .await
+        .unwrap();
+    local.rejoin("s0c").await.unwrap();
+    let long = "SELECT pg_logical_emit_message(true, 'long', repeat('x', 500000))";
+    promoted.batch_execute(long).await.unwrap();
+    let mut refused = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        match read(&cluster, id, ReadPreference::Replica, &token).await {
+            Ok(count) => assert_eq!(count, 1, "the write is lost, and nobody says so"),
+            Err(error) if error.message().contains("lost") => {
+                refused += 1;
+                break;
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(refused > 0, "it was never told that the write is lost");
+}
+
+/// Has `s0c` promoted, and `s0b` follow it past everything that `s0a` ever wrote.
+async fn lead_astray(local: &LocalCluster) {
+    let promoted = superuser(local, "s0c").await;
+    let promote = "SELECT pg_promote()";
+    promoted.batch_execute(promote).await.unwrap();
+    until(&promoted, "SELECT NOT pg_is_in_recovery()").await;
+    promoted
+        .batch_execute("ALTER ROLE replicator LOGIN")
+        .await
+        .unwrap();
+    let follower = superuser(local, "s0b").await;
+    let conninfo = "SHOW primary_conninfo";
+    let row = follower.query_one(conninfo, &[]).await.unwrap();
+    let port = |node: &str| format!("port={}", local.node(node).unwrap().port());
+    let conninfo: String = row.get(0);
+    let other = conninfo.replace(&port("s0a"), &port("s0c"));
+    assert_ne!(conninfo, other, "the port is not where it was looked for");
+    let other = other.replace('\'', "''");
+    for sql in [
+        "ALTER SYSTEM SET primary_slot_name = ''",
+        &format!("ALTER SYSTEM SET primary_conninfo = '{other}'"),
+        "SELECT pg_reload_conf()",
+    ] {
+        follower.batch_execute(sql).await.unwrap();
+    }
+    let long = "SELECT pg_logical_emit_message(true, 'long', repeat('x', 2000000))";
+    promoted.batch_execute(long).await.unwrap();
+    let row = promoted
+        .query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
+        .await
+        .unwrap();
+    let end: String = row.get(0);
+    let passed = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn");
+    until(&follower, &passed).await;
+}
+
+/// The promoted node may be one that nobody here has heard of, or the news of it may be late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_not_proven_by_what_follows_a_node_that_is_not_known() {
+    let (local, mut config) = installed(1, 2).await;
+    config.shards[0].nodes.truncate(2);
+    let cluster = client(config).await;
+    cut_off_replicas(&local).await;
+    let id = CustomerId(Uuid::new_v4());
+    let token = write(&cluster, id).await;
+    local.kill("s0a").await.unwrap();
+    lead_astray(&local).await;
+    for preference in [
+        ReadPreference::Replica,
+        ReadPreference::PreferReplica,
+        ReadPreference::Nearest,
+    ] {
+        let count = read(&cluster, id, preference, &token).await;
+        let error = count.expect_err("the write is lost, and nobody says so");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    cluster.close().await;
+}
+
+/// Two primaries: what a replica received tells whose it is, to a role that may see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_not_proven_by_the_other_side_of_a_split() {
+    let (local, mut config) = installed(1, 2).await;
+    config.shards[0].nodes.truncate(2);
+    let admin = superuser(&local, "s0a").await;
+    admin
+        .batch_execute("GRANT pg_read_all_stats TO app")
+        .await
+        .unwrap();
+    let cluster = client(config).await;
+    let id = CustomerId(Uuid::new_v4());
+    let before = write(&cluster, id).await;
+    let count = read(&cluster, id, ReadPreference::Replica, &before).await;
+    assert_eq!(count.unwrap(), 1);
+    cut_off_replicas(&local).await;
+    let id = CustomerId(Uuid::new_v4());
+    let token = write(&cluster, id).await;
+    lead_astray(&local).await;
+    for preference in [ReadPreference::PreferReplica, ReadPreference::Nearest] {
+        let count = read(&cluster, id, preference, &token).await;
+        assert_eq!(count.unwrap(), 1, "{preference:?}");
+    }
+    let error = read(&cluster, id, ReadPreference::Replica, &token).await;
+    let error = error.expect_err("the replica is not this primary's");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    cluster.close().await;
+}
