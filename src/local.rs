@@ -47,6 +47,7 @@ pub use node::LocalNode;
 pub use patroni::{LocalPatroni, PatroniNode, PatroniSpec};
 pub use pgbouncer::{PgBouncer, PgBouncerSpec};
 pub use pgpool::{Pgpool, PgpoolSpec};
+pub use port::ReservedPort;
 pub use shard::LocalShard;
 pub use spec::{LocalSpec, StopMode};
 pub use status::{NodeRole, NodeStatus};

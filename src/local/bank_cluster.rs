@@ -93,15 +93,7 @@ impl LocalCluster {
     /// Where the servers' data directories are and how they start, as [`Hosts`](crate::ops::hosts::Hosts)
     /// reads it.
     pub fn hosts_toml(&self) -> String {
-        let mut text = "# Written by pgshard's local launcher, and again at each start.\n\
-                        replication_user = \"replicator\"\n\
-                        rewind_user = \"postgres\"\n\
-                        conninfo = \"sslmode=disable\"\n"
-            .to_owned();
-        for node in self.nodes() {
-            text.push_str(&node.host_toml());
-        }
-        text
+        hosts_toml(self.nodes().map(LocalNode::host_toml))
     }
 
     /// Creates the example bank's tables where they are missing, installs the schema `pgshard` with
@@ -163,6 +155,17 @@ pub(super) fn bank_toml<'a, S: Server + 'a>(nodes: impl Iterator<Item = (&'a S, 
             node.id(),
         );
     }
+    text
+}
+
+/// The machines of servers, each described by itself.
+pub(super) fn hosts_toml(hosts: impl Iterator<Item = String>) -> String {
+    let mut text = "# Written by pgshard's local launcher, and again at each start.\n\
+                    replication_user = \"replicator\"\n\
+                    rewind_user = \"postgres\"\n\
+                    conninfo = \"sslmode=disable\"\n"
+        .to_owned();
+    text.extend(hosts);
     text
 }
 

@@ -109,6 +109,16 @@ impl PgBouncer {
         self.port.number()
     }
 
+    /// Its file, with the section `[databases]`.
+    pub fn ini(&self) -> PathBuf {
+        self.dir.join("pgbouncer.ini")
+    }
+
+    /// Who may use its console: the role, and its password.
+    pub fn admin(&self) -> (&'static str, &SecretString) {
+        (ADMIN, &self.password)
+    }
+
     /// Leads to another node, by its port on 127.0.0.1, from the next [`reload`](Self::reload) or start on.
     ///
     /// # Errors

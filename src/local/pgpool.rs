@@ -29,6 +29,10 @@ pub struct PgpoolSpec {
     pub children: usize,
     /// Whether SELECTs go to standbys too.
     pub load_balance: bool,
+    /// Whether it may be told by its `pcp_…` programs to leave out a server.
+    pub failover: bool,
+    /// Lines of its `pcp.conf`: `USER:MD5`.
+    pub control: String,
     /// More settings of `pgpool.conf`. Unknown ones are ignored by the program without a word.
     pub settings: Vec<(String, String)>,
 }
@@ -38,6 +42,8 @@ impl Default for PgpoolSpec {
         PgpoolSpec {
             children: 16,
             load_balance: false,
+            failover: false,
+            control: String::new(),
             settings: Vec::new(),
         }
     }
@@ -87,7 +93,7 @@ impl LocalCluster {
         let password = self.secrets().password(APP);
         pgpool.write("pool_passwd", &format!("{APP}:TEXT{password}\n"))?;
         pgpool.write("pool_hba.conf", "host all all 127.0.0.1/32 scram-sha-256\n")?;
-        pgpool.write("pcp.conf", "")?;
+        pgpool.write("pcp.conf", &spec.control)?;
         pgpool.write("pgpool.conf", &pgpool.config(&nodes, &spec))?;
         pgpool.start().await?;
         Ok(pgpool)
@@ -98,6 +104,11 @@ impl Pgpool {
     /// Its port on 127.0.0.1, which stays its own while it is down.
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Its `pcp_port` on 127.0.0.1.
+    pub fn control_port(&self) -> u16 {
+        self.control.number()
     }
 
     /// Starts it, and returns when it takes connections.
@@ -173,13 +184,17 @@ impl Pgpool {
             quote(&self.dir.join("pid").display().to_string()),
             spec.children,
         );
+        let flag = match spec.failover {
+            true => "ALLOW_TO_FAILOVER",
+            false => "DISALLOW_TO_FAILOVER",
+        };
         for (index, node) in nodes.iter().enumerate() {
             let _ = write!(
                 text,
                 "backend_hostname{index} = '127.0.0.1'\n\
                  backend_port{index} = {}\n\
                  backend_weight{index} = 1\n\
-                 backend_flag{index} = 'DISALLOW_TO_FAILOVER'\n\
+                 backend_flag{index} = '{flag}'\n\
                  backend_application_name{index} = '{}'\n",
                 node.port(),
                 node.id(),

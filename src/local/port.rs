@@ -10,18 +10,31 @@ use crate::host::spawn::io_error;
 
 /// A loopback port, held by a socket that is bound but does not listen.
 ///
-/// Both this socket and PostgreSQL's set `SO_REUSEADDR`, so that the server may bind the port too;
-/// the kernel gives it to nobody else, neither to a `bind` to port 0 nor to an outgoing
+/// Both this socket and the server's set `SO_REUSEADDR` (PostgreSQL, the proxies, etcd and Patroni do), so that the
+/// server may bind the port too; the kernel gives it to nobody else, neither to a `bind` to port 0 nor to an outgoing
 /// connection. While the server is down, connections are refused.
+///
+/// ```
+/// # fn main() -> pgshard::Result<()> {
+/// let port = pgshard::local::ReservedPort::new(None)?;
+/// let server = std::net::TcpListener::bind(("127.0.0.1", port.number())).expect("it is ours");
+/// # drop(server);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub(super) struct ReservedPort {
+pub struct ReservedPort {
     number: u16,
     _socket: Socket,
 }
 
 impl ReservedPort {
     /// A port: the one asked for, or one that the kernel chooses.
-    pub(super) fn new(wanted: Option<u16>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// `Io` if the port is somebody's.
+    pub fn new(wanted: Option<u16>) -> Result<Self> {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, wanted.unwrap_or(0));
         let bind = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -47,7 +60,8 @@ impl ReservedPort {
         }
     }
 
-    pub(super) fn number(&self) -> u16 {
+    /// Its number.
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

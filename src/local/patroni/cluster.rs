@@ -12,7 +12,9 @@ use crate::host::account::Account;
 use crate::host::binaries::{Binaries, find_program};
 use crate::host::spawn::io_error;
 use crate::id::{NodeId, ShardId};
-use crate::local::bank_cluster::{bank_toml, create_bank_on, install, load, secret_file};
+use crate::local::bank_cluster::{
+    bank_toml, create_bank_on, hosts_toml, install, load, secret_file,
+};
 use crate::local::cluster::{DATABASE, conninfo, no_node, node_name, shard_name};
 use crate::local::etcd::Etcd;
 use crate::local::home::Home;
@@ -23,7 +25,7 @@ use crate::local::state::{SavedPatroni, SavedShard, State};
 use crate::local::status::{NodeStatus, of_servers};
 use crate::ops::Credentials;
 
-use super::config::patroni_yml;
+use super::config::{REST_USER, patroni_yml};
 use super::node::{Parts, PatroniNode};
 use super::sentry::Sentry;
 use super::spec::PatroniSpec;
@@ -331,7 +333,7 @@ impl LocalPatroni {
     /// something has to carry.
     pub fn rest_credentials(&self) -> Credentials {
         Credentials {
-            user: super::config::REST_USER.to_owned(),
+            user: REST_USER.to_owned(),
             password: Some(self.rest_password.clone()),
         }
     }
@@ -361,7 +363,8 @@ impl LocalPatroni {
                 text = text.replace(&named, &sources);
             }
             text.push_str(&format!(
-                "\n[etcd]\nendpoints = [\"{}\"]\n",
+                "\n[patroni]\nuser = \"{REST_USER}\"\npassword_file = \"secrets/{REST_SECRET}\"\n\
+                 \n[etcd]\nendpoints = [\"{}\"]\n",
                 self.etcd_url()
             ));
         }
@@ -383,13 +386,15 @@ impl LocalPatroni {
         self.dir().join("shards.toml")
     }
 
-    /// Writes the configuration into the cluster's directory.
+    /// Writes the configuration, and `hosts.toml` beside it, into the cluster's directory.
     ///
     /// # Errors
     ///
     /// If it cannot be written.
     pub fn write_config(&self) -> Result<()> {
-        write_private(&self.config_file(), &self.config_toml())
+        write_private(&self.config_file(), &self.config_toml())?;
+        let hosts = hosts_toml(self.nodes.iter().map(PatroniNode::host_toml));
+        write_private(&self.dir().join("hosts.toml"), &hosts)
     }
 
     /// The role that owns the databases, for `shardctl install` and the like.

@@ -78,7 +78,7 @@ pub(super) fn patroni_yml(
                 "replication": login(REPLICATOR),
             },
             "pg_hba": [
-                format!("host replication {REPLICATOR} 127.0.0.1/32 scram-sha-256"),
+                "host replication all 127.0.0.1/32 scram-sha-256",
                 "host all all 127.0.0.1/32 scram-sha-256",
             ],
             "create_replica_methods": ["basebackup"],

@@ -120,6 +120,16 @@ impl PatroniNode {
         self.binaries.major()
     }
 
+    /// The machine's description for `hosts.toml`.
+    pub(super) fn host_toml(&self) -> String {
+        format!(
+            "\n[[host]]\nnode = \"{}\"\ndata = \"{}\"\nbin = \"{}\"\n",
+            self.id(),
+            self.data_dir().display(),
+            self.bindir().display(),
+        )
+    }
+
     fn config_file(&self) -> PathBuf {
         self.dir.join("patroni.yml")
     }
