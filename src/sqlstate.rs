@@ -34,6 +34,10 @@ impl SqlState {
     /// The transaction's key is not the one that it began with.
     pub const KEY_CHANGED: SqlState = SqlState(*b"PGS21");
 
+    /// The server's own: an object is in use, as a replication slot is by the process that reads it.
+    #[cfg(feature = "operate")]
+    pub(crate) const IN_USE: SqlState = SqlState(*b"55006");
+
     /// The code of a text; `None` if it has not five ASCII characters.
     pub fn new(code: &str) -> Option<Self> {
         let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;

@@ -260,6 +260,12 @@ pub struct ShardedTable {
 }
 
 /// A table's schema and name.
+///
+/// ```
+/// let table: pgshard::config::TableName = "bank.\"Order Items\"".parse()?;
+/// assert_eq!((&*table.schema, &*table.name), ("bank", "Order Items"));
+/// # Ok::<_, pgshard::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
     /// The schema; `public` if the file gives none.

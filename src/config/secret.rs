@@ -31,15 +31,15 @@ pub(super) fn read(path: &Path) -> Result<SecretString, Refusal> {
             format!("create it: umask 077; printf '%s\\n' \"$PASSWORD\" > {shown}"),
         )
     };
-    let file = File::open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    if !metadata.is_file() {
+    // Before it is opened: a pipe that nobody writes to would hang.
+    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err((
             format!("the password file {shown} is not a regular file"),
             "name a file that holds the password on one line".to_owned(),
         ));
     }
-    check_permissions(path, &metadata)?;
+    let file = File::open(path).map_err(cannot)?;
+    check_permissions(path, &file.metadata().map_err(cannot)?)?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1)
         .read_to_end(&mut bytes)

@@ -1,12 +1,14 @@
 //! `[[table]]` and `[[reference]]`.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use toml::Spanned;
 
 use super::settings::{Origin, Settings};
 use super::text::{Section, Text};
 use super::{ShardedTable, TableName};
+use crate::error::{Error, Result};
 
 /// PostgreSQL cuts longer identifiers off.
 const LONGEST_NAME: usize = 63;
@@ -94,6 +96,19 @@ fn too_long(text: &Text<'_>, at: &Spanned<String>, name: &str) {
         format!("{name:?} is too long for a name in PostgreSQL"),
         format!("names have at most {LONGEST_NAME} bytes"),
     );
+}
+
+impl FromStr for TableName {
+    type Err = Error;
+
+    /// `table` (of `public`), `schema.table`, and both with parts in double quotes, as in the topology file.
+    fn from_str(text: &str) -> Result<TableName> {
+        parse(text).ok_or_else(|| {
+            Error::config(format!(
+                "{text:?} is not the name of a table: write \"table\" or \"schema.table\", as the catalogue has them"
+            ))
+        })
+    }
 }
 
 /// `table`, `schema.table`, and both with parts in double quotes.

@@ -123,6 +123,11 @@ impl Session {
         Ok(session)
     }
 
+    #[cfg(feature = "operate")]
+    pub(super) fn client(&self) -> &tokio_postgres::Client {
+        &self.connection.client
+    }
+
     /// How long the server may take for one of the statements that follow.
     pub(crate) fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
@@ -196,7 +201,7 @@ impl Session {
         )
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T> {
@@ -238,7 +243,7 @@ fn missing_password(error: Error, role: &Credentials) -> Error {
 }
 
 /// The error with the address in place of the shard and the node, where there are none.
-fn nameless(error: Error, node: &NodeConfig) -> Error {
+pub(super) fn nameless(error: Error, node: &NodeConfig) -> Error {
     let address = format!("{}:{}", node.host, node.port);
     let message = if error.message().contains(&address) {
         error.message().to_owned()

@@ -59,6 +59,40 @@ impl Default for StackOptions {
     }
 }
 
+impl StackOptions {
+    /// The members of etcd.
+    fn members(&self) -> Result<Vec<(&str, u16)>> {
+        let members = self.etcd.iter().map(|member| {
+            member
+                .rsplit_once(':')
+                .filter(|(host, _)| is_plain(host))
+                .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+                .ok_or_else(|| {
+                    Error::config(format!("{member:?} is no member of etcd: give host:port"))
+                })
+        });
+        members.collect()
+    }
+
+    /// The networks, as `pg_hba.conf` may have them.
+    fn networks(&self) -> Result<&[String]> {
+        match self.networks.iter().find(|network| !is_plain(network)) {
+            None => Ok(&self.networks),
+            Some(network) => Err(Error::config(format!(
+                "{network:?} is no network: write it as 10.0.0.0/24"
+            ))),
+        }
+    }
+}
+
+/// Whether a file takes it as one word, without quotes.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || ".:/_-[]".contains(c))
+}
+
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {

@@ -16,14 +16,7 @@ pub fn etcd(cluster: &str, options: &StackOptions) -> Result<Vec<Rendered>> {
             "an etcd has an odd number of members: 3, or 5; 1 to try things out",
         ));
     }
-    let mut places = Vec::new();
-    for member in members {
-        let (host, port) = member
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)))
-            .ok_or_else(|| Error::config(format!("{member}: give host:port")))?;
-        places.push((host, port));
-    }
+    let places = options.members()?;
     let name = |at: usize| format!("etcd{}", at + 1);
     let all: Vec<String> = places
         .iter()

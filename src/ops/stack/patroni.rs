@@ -18,6 +18,7 @@ use super::{Rendered, StackOptions, direct, place, quoted, rest, servers};
 /// `Config` if no etcd or no network is given, or if the hosts' file lacks a node.
 pub fn patroni(config: &Config, hosts: &Hosts, options: &StackOptions) -> Result<Vec<Rendered>> {
     direct(config)?;
+    options.members()?;
     if options.etcd.is_empty() {
         return Err(Error::config("name the members of etcd"));
     }
@@ -116,10 +117,11 @@ pub fn patroni(config: &Config, hosts: &Hosts, options: &StackOptions) -> Result
         );
         text.push_str("  pg_hba:\n    - \"local all all peer\"\n");
         let kind = if options.tls { "hostssl" } else { "host" };
-        for network in &options.networks {
+        for network in options.networks()? {
+            // Standbys come as the one, base backups are taken as the other.
             let replication = format!(
-                "{kind} replication {} {network} scram-sha-256",
-                hosts.replication_user
+                "{kind} replication {},{} {network} scram-sha-256",
+                hosts.replication_user, hosts.rewind_user
             );
             let _ = writeln!(text, "    - {}", quoted(replication));
             let all = format!("{kind} all all {network} scram-sha-256");

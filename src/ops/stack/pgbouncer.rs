@@ -9,8 +9,9 @@ use super::{Rendered, StackOptions, direct, servers};
 
 /// `pgbouncer.ini`, and the lines that `userlist.txt` needs.
 ///
-/// Each node is a database of its name, so that one PgBouncer serves a machine's servers, or all of them. Clients
-/// name the node: this library's nodes with `proxy = "pgbouncer"` have the PgBouncer's address and their own database.
+/// Each node is a database of its name, so that one PgBouncer serves a machine's servers, or all of them, and each shard is
+/// one that leads to its first node, until [`Follow`](crate::ops::proxies::Follow) has it follow the primary. This library's
+/// nodes with `proxy = "pgbouncer"` have the PgBouncer's address.
 ///
 /// # Errors
 ///
@@ -25,6 +26,19 @@ pub fn pgbouncer(config: &Config, options: &StackOptions) -> Result<Vec<Rendered
             "{} = host={} port={} dbname={}",
             node.id, node.host, node.port, config.database
         );
+    }
+    text.push_str("; A shard's primary: shardctl pgbouncer follow keeps them right.\n");
+    for shard in &config.shards {
+        let nodes: Vec<&str> = shard.nodes.iter().map(|node| node.id.as_str()).collect();
+        if let Some(node) = shard.nodes.first()
+            && !nodes.contains(&shard.id.as_str())
+        {
+            let _ = writeln!(
+                text,
+                "{} = host={} port={} dbname={}",
+                shard.id, node.host, node.port, config.database
+            );
+        }
     }
     let _ = write!(
         text,

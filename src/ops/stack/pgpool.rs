@@ -11,11 +11,11 @@ use super::{Rendered, StackOptions, direct};
 /// [`port`](StackOptions::port) and two more for each shard before it; its control port is the next one.
 ///
 /// Who is primary is decided elsewhere, by Patroni or by `shardctl failover`. Pgpool-II does not promote; it looks for the
-/// primary when it starts, and has to be restarted after a change.
+/// primary when it starts, and is told of a change by [`Pgpool::tell`](crate::ops::proxies::Pgpool::tell).
 ///
 /// # Errors
 ///
-/// `Refused` for a topology of proxies.
+/// `Refused` for a topology of proxies; `Config` for a network that is none.
 pub fn pgpool(config: &Config, options: &StackOptions) -> Result<Vec<Rendered>> {
     direct(config)?;
     let mut files = Vec::new();
@@ -44,16 +44,15 @@ pub fn pgpool(config: &Config, options: &StackOptions) -> Result<Vec<Rendered>> 
              max_pool = 1\n\
              load_balance_mode = off\n\
              memory_cache_enabled = off\n\
-             # It looks for the primary when it starts: restart it after a change. It never decides who that is.\n\
+             # It looks for the primary when it starts, and never decides who that is: after a change shardctl pgpool\n\
+             # promote tells it.\n\
              sr_check_period = 1\n\
              sr_check_user = {user}\n\
              sr_check_database = {database}\n\
-             health_check_period = 5\n\
-             health_check_timeout = 3\n\
-             health_check_max_retries = 1\n\
-             health_check_user = {user}\n\
-             health_check_database = {database}\n\
+             # A check of its own would detach a primary that only restarts; shardctl pgpool says what is well.\n\
+             health_check_period = 0\n\
              failover_on_backend_error = off\n\
+             failover_on_backend_shutdown = off\n\
              failover_command = ''\n\
              search_primary_node_timeout = 10\n",
             shard = shard.id,
@@ -67,7 +66,7 @@ pub fn pgpool(config: &Config, options: &StackOptions) -> Result<Vec<Rendered>> 
             let _ = write!(
                 text,
                 "backend_hostname{at} = {}\nbackend_port{at} = {}\nbackend_weight{at} = 1\n\
-                 backend_flag{at} = 'DISALLOW_TO_FAILOVER'\nbackend_application_name{at} = {}\n",
+                 backend_flag{at} = 'ALLOW_TO_FAILOVER'\nbackend_application_name{at} = {}\n",
                 quote(&node.host),
                 node.port,
                 quote(node.id.as_str()),
@@ -76,7 +75,7 @@ pub fn pgpool(config: &Config, options: &StackOptions) -> Result<Vec<Rendered>> 
         files.push(Rendered::file(format!("{}/pgpool.conf", shard.id), text));
         let mut hba = String::new();
         let kind = if options.tls { "hostssl" } else { "host" };
-        for network in &options.networks {
+        for network in options.networks()? {
             let _ = writeln!(hba, "{kind} all all {network} scram-sha-256");
         }
         files.push(Rendered::file(format!("{}/pool_hba.conf", shard.id), hba));
