@@ -23,20 +23,26 @@ impl Archive {
             histories: Vec::new(),
             segment: segment.max(1),
         };
+        archive.add(dir)?;
+        Ok(archive)
+    }
+
+    /// Adds the files of another directory.
+    pub(super) fn add(&mut self, dir: &Path) -> Result<()> {
         for path in entries(dir)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
             if is_segment(name) {
-                archive.segments.insert(name.to_owned());
+                self.segments.insert(name.to_owned());
             } else if let Some(number) = name.strip_suffix(".history")
                 && let Ok(number) = u32::from_str_radix(number, 16)
             {
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
-                archive.histories.push((Timeline(number), past(&text)));
+                self.histories.push((Timeline(number), past(&text)));
             }
         }
-        Ok(archive)
+        Ok(())
     }
 
     fn name(&self, timeline: Timeline, number: u64) -> String {

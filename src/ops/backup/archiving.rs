@@ -127,7 +127,10 @@ pub async fn configure(
     role: &Credentials,
     command: &str,
 ) -> Result<bool> {
-    store.make_archive(shard)?;
+    match store.tool() {
+        Some(tool) => tool.create(shard, role).await?,
+        None => store.make_archive(shard)?,
+    }
     let shard = named_shards(config, &[shard])?;
     let Some(shard) = shard.first() else {
         return Ok(false);
@@ -189,7 +192,11 @@ async fn arrived(
 ) -> Result<()> {
     let path = store.archive(shard).join(file);
     let deadline = Instant::now() + patience;
-    while !path.exists() {
+    let there = async || match store.tool() {
+        Some(tool) => tool.has(shard, file).await,
+        None => Ok(path.exists()),
+    };
+    while !there().await? {
         if Instant::now() > deadline {
             let row = session
                 .one(
@@ -205,8 +212,7 @@ async fn arrived(
             return Err(Error::new(
                 ErrorKind::Timeout,
                 format!(
-                    "{} did not arrive within {} s; {seen}",
-                    path.display(),
+                    "{file} did not arrive in the archive within {} s; {seen}",
                     patience.as_secs()
                 ),
             )

@@ -13,8 +13,9 @@ use crate::ops::journal::{Journal, Outcome};
 
 use super::archive::Archive;
 use super::recovery::Recovery;
+use super::store::quoted;
 use super::target::instant;
-use super::tools::{Tools, room};
+use super::tools::{Tools, outside_of_data, room};
 use super::{Backup, Store, Target};
 
 /// How to restore.
@@ -104,7 +105,7 @@ impl Restore {
     /// # Errors
     ///
     /// `Refused` if the target is in the future or before the first backup, if the archive has a gap before it, if
-    /// the directory is not empty, if there is too little room, or if PostgreSQL's programs here have another version.
+    /// the directory is not empty or inside of a server's, if there is too little room, or if PostgreSQL's programs here have another version.
     pub async fn plan(
         config: &Config,
         store: &Store,
@@ -118,9 +119,11 @@ impl Restore {
         }
         let to =
             std::path::absolute(to).map_err(|e| Error::config(format!("{}: {e}", to.display())))?;
+        outside_of_data(&to).map_err(|error| error.on_shard(shard))?;
         options.target.not_in_the_future()?;
-        let backup = choose(store, shard, options)?;
-        if backup.cluster != config.cluster.as_str() || backup.shard != shard.as_str() {
+        let backup = choose(store, shard, options).await?;
+        let known = !backup.cluster.is_empty();
+        if known && backup.cluster != config.cluster.as_str() || backup.shard != shard.as_str() {
             return refused(format!(
                 "backup {} is of shard {} of cluster {}",
                 backup.id, backup.shard, backup.cluster
@@ -140,20 +143,25 @@ impl Restore {
             ));
         }
         tools.account.check_reach(&to)?;
-        if !tools.account.can_run(&options.shardctl) {
-            return refused(format!(
-                "the servers' user cannot run {}, which fetches the log: install it where that user can \
-                 (--shardctl)",
-                options.shardctl.display()
-            ));
-        }
-        whole(store, shard, &backup, &options.target)?;
-        let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-        let fetch = format!(
-            "{} wal fetch %f %p --from {}",
-            quote(&options.shardctl.display().to_string()),
-            quote(&store.archive(shard).display().to_string())
-        );
+        let fetch = match store.tool() {
+            // Where its log ends, the recovery finds out.
+            Some(tool) => tool.fetch(shard, &to),
+            None => {
+                if !tools.account.can_run(&options.shardctl) {
+                    return refused(format!(
+                        "the servers' user cannot run {}, which fetches the log: install it where that user can \
+                         (--shardctl)",
+                        options.shardctl.display()
+                    ));
+                }
+                whole(store, shard, &backup, &options.target)?;
+                format!(
+                    "{} wal fetch %f %p --from {}",
+                    quoted(&options.shardctl.display().to_string()),
+                    quoted(&store.archive(shard).display().to_string())
+                )
+            }
+        };
         Ok(Restore {
             shard: shard.to_string(),
             backup,
@@ -169,6 +177,16 @@ impl Restore {
     /// The shard.
     pub fn shard(&self) -> &str {
         &self.shard
+    }
+
+    /// How far it goes.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The new data directory: what its journal is about.
+    pub fn data(&self) -> &Path {
+        &self.to
     }
 
     /// The backup that it begins with.
@@ -190,6 +208,10 @@ impl Restore {
             step(
                 "copy",
                 format!("backup {id}, {} bytes, to {to}", self.backup.bytes),
+            ),
+            step(
+                "verify",
+                "every file against the backup's manifest".to_owned(),
             ),
             step(
                 "configure",
@@ -227,8 +249,18 @@ impl Restore {
         let shard = ShardId::new(&self.shard).map_err(|error| Error::config(error.to_string()))?;
         let tools = Tools::find(self.bindir.as_deref()).await?;
         let recovery = self.recovery(&tools);
-        let from = store.backup(shard, &self.backup.id).join("data");
-        journal.step("copy", copy(&tools, &from, &self.to)).await?;
+        journal
+            .step("copy", self.copy(store, shard, &tools))
+            .await?;
+        journal
+            .step("verify", async {
+                match store.tool() {
+                    // It verifies what it copies.
+                    Some(_) => Ok(()),
+                    None => super::take::check(&tools, self.to.clone()).await,
+                }
+            })
+            .await?;
         journal
             .step("configure", recovery.configure(&self.target, &self.fetch))
             .await?;
@@ -254,6 +286,18 @@ impl Restore {
             .await?;
         journal.end(Outcome::Done)?;
         Ok(restored)
+    }
+
+    /// What an interrupted copy left is replaced.
+    async fn copy(&self, store: &Store, shard: ShardId, tools: &Tools) -> Result<()> {
+        empty(tools, &self.to)?;
+        match store.tool() {
+            Some(tool) => tool.restore(shard, &self.backup.id, &self.to).await,
+            None => {
+                let from = store.backup(shard, &self.backup.id).join("data");
+                copy(tools, &from, &self.to).await
+            }
+        }
     }
 
     async fn promote(&self, recovery: &Recovery<'_>) -> Result<Restored> {
@@ -353,9 +397,9 @@ impl Restore {
 }
 
 /// The named backup, or the newest from which the target can be reached.
-fn choose(store: &Store, shard: ShardId, options: &RestoreOptions) -> Result<Backup> {
+async fn choose(store: &Store, shard: ShardId, options: &RestoreOptions) -> Result<Backup> {
     let refused = |why: String| Err(Error::refused(why).on_shard(shard));
-    let backups = store.list(shard)?;
+    let backups = store.list(shard).await?;
     let marks = store.marks(shard)?;
     let Some(first) = backups.first() else {
         return refused("the store has no backup of it".to_owned());
@@ -400,7 +444,10 @@ fn whole(store: &Store, shard: ShardId, backup: &Backup, target: &Target) -> Res
         ))
         .on_shard(shard));
     }
-    let archive = Archive::read(&place, backup.segment)?;
+    let mut archive = Archive::read(&place, backup.segment)?;
+    // Recovery reads these as well.
+    let own = store.backup(shard, &backup.id).join("data/pg_wal");
+    archive.add(&own)?;
     let position = target.position(&store.marks(shard)?);
     let end = archive
         .end(Timeline(backup.timeline), start, position)
@@ -416,15 +463,19 @@ fn whole(store: &Store, shard: ShardId, backup: &Backup, target: &Target) -> Res
     }
 }
 
-/// Copies a backup; what an interrupted copy left is replaced.
-async fn copy(tools: &Tools, from: &Path, to: &Path) -> Result<()> {
+/// An empty directory of the servers' user, whatever was there.
+fn empty(tools: &Tools, to: &Path) -> Result<()> {
     let failed = |e| io_error(format!("cannot make {}", to.display()), e);
     match std::fs::remove_dir_all(to) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
     std::fs::create_dir_all(to).map_err(failed)?;
-    tools.account.own(to, 0o700)?;
+    tools.account.own(to, 0o700)
+}
+
+/// Copies a backup into an empty directory.
+async fn copy(tools: &Tools, from: &Path, to: &Path) -> Result<()> {
     let mut cp = spawn::command(
         Path::new("/bin/cp"),
         &tools.account,

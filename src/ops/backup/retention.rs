@@ -39,14 +39,21 @@ pub struct Pruned {
 ///
 /// # Errors
 ///
-/// `Config` if nothing says what to keep; `Io`.
-pub fn prune(store: &Store, shard: ShardId, keep: Keep, dry_run: bool) -> Result<Pruned> {
+/// `Config` if nothing says what to keep; `Refused` where pgBackRest decides that; `Io`.
+pub async fn prune(store: &Store, shard: ShardId, keep: Keep, dry_run: bool) -> Result<Pruned> {
     if keep.last == 0 && keep.window.is_zero() {
         return Err(Error::config(
             "say how many backups to keep, or for how long",
         ));
     }
-    let backups = store.list(shard)?;
+    if let Some(tool) = store.tool() {
+        return Err(Error::refused(format!(
+            "pgBackRest deletes what it need not keep after each backup: set repo1-retention-full in {}, and run pgbackrest \
+             expire",
+            tool.config().display()
+        )));
+    }
+    let backups = store.list(shard).await?;
     let gone = superfluous(&backups, keep, SystemTime::now())?;
     let mut pruned = Pruned {
         shard,

@@ -1,6 +1,7 @@
 //! Where backups and archives are, and what is known of each.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,15 +10,20 @@ use crate::host::account::Account;
 use crate::host::spawn::io_error;
 use crate::id::ShardId;
 
+use super::pgbackrest::PgBackRest;
+use super::tools::outside_of_data;
+
 /// The format's version. Another one is not read.
 const VERSION: u32 = 1;
 
 const RECORD: &str = "backup.json";
 
-/// A directory of backups: in it one of each shard's name, with `backups` and `wal`.
+/// A directory of backups: in it one of each shard's name, with `backups` and `wal`. One that has a file
+/// `pgbackrest.conf` leaves these two to pgBackRest.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    tool: Option<PgBackRest>,
 }
 
 /// A base backup, as it was taken and verified.
@@ -27,11 +33,11 @@ pub struct Backup {
     version: u32,
     /// Its name in the store: when it was begun.
     pub id: String,
-    /// The cluster.
+    /// The cluster; empty where pgBackRest took it, which knows none.
     pub cluster: String,
     /// The shard.
     pub shard: String,
-    /// The node that it was taken from.
+    /// The node that it was taken from, or `pgbackrest`.
     pub node: String,
     /// The servers' identity, as text.
     pub system: String,
@@ -51,6 +57,17 @@ pub struct Backup {
     pub bytes: u64,
     /// The size of a file of the log.
     pub segment: u64,
+}
+
+impl Backup {
+    /// How long ago it was complete; none if that is in the future, or cannot be read.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        let ended = humantime::parse_rfc3339(&self.ended).ok()?;
+        // pgBackRest tells whole seconds, which are rounded up.
+        let ahead = Duration::from_secs(1);
+        let age = (now + ahead).duration_since(ended).ok()?;
+        Some(age.saturating_sub(ahead))
+    }
 }
 
 /// The record of a backup that was taken.
@@ -79,6 +96,18 @@ pub(super) fn record(
         bytes,
         segment: about.segment,
     }
+}
+
+/// The record of a backup that pgBackRest has.
+pub(super) fn tool_record(
+    id: String,
+    shard: ShardId,
+    about: &super::manifest::About,
+    times: (String, String),
+    bytes: u64,
+) -> Backup {
+    let node = "pgbackrest".to_owned();
+    record(id, String::new(), shard, node, about, times, bytes)
 }
 
 /// A named point of a shard's log.
@@ -111,7 +140,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Config` if the directory is not there: an unmounted one must not be taken for an empty one.
+    /// `Config` if the directory is not there: an unmounted one must not be taken for an empty one. `Refused` if it is a
+    /// server's data directory, or inside of one.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
         let root = std::path::absolute(root.as_ref())
             .map_err(|e| Error::config(format!("{}: {e}", root.as_ref().display())))?;
@@ -121,7 +151,27 @@ impl Store {
                 root.display()
             )));
         }
-        Ok(Store { root })
+        outside_of_data(&root.join(RECORD))?;
+        let config = root.join(PgBackRest::FILE);
+        let tool = config.is_file().then(|| PgBackRest::new(config));
+        Ok(Store { root, tool })
+    }
+
+    /// pgBackRest, where it is the tool behind this store.
+    pub(super) fn tool(&self) -> Option<&PgBackRest> {
+        self.tool.as_ref()
+    }
+
+    /// The `archive_command` of a shard's servers; `shardctl` is that program on their machines.
+    pub fn push_command(&self, shard: ShardId, shardctl: &str) -> String {
+        match &self.tool {
+            Some(tool) => tool.push(shard),
+            None => format!(
+                "{} wal push %p --to {}",
+                quoted(shardctl),
+                quoted(&self.archive(shard).display().to_string())
+            ),
+        }
     }
 
     /// The archive of a shard's log.
@@ -162,8 +212,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If one cannot be read, or is of another version of this library.
-    pub fn list(&self, shard: ShardId) -> Result<Vec<Backup>> {
+    /// If one cannot be read, or is of another version of this library; if pgBackRest fails.
+    pub async fn list(&self, shard: ShardId) -> Result<Vec<Backup>> {
+        if let Some(tool) = &self.tool {
+            return tool.list(shard).await;
+        }
         let mut found = Vec::new();
         for path in entries(&self.backups(shard))? {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -231,6 +284,11 @@ impl Store {
     fn marks_file(&self, shard: ShardId) -> PathBuf {
         self.root.join(shard.as_str()).join("marks.jsonl")
     }
+}
+
+/// A word for a shell.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What is in a directory, which need not be there.

@@ -18,7 +18,7 @@ use crate::ops::replication::{members, watch};
 use super::store::record;
 use super::target::now;
 use super::tools::{Tools, room};
-use super::{Backup, Store, manifest};
+use super::{Backup, Extent, Store, manifest};
 
 /// From which server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub enum Source {
 pub struct TakeOptions {
     /// From which server.
     pub source: Source,
+    /// How much of it.
+    pub extent: Extent,
     /// How long it may take.
     pub limit: Duration,
     /// The directory of PostgreSQL's programs; those that are installed, if none.
@@ -46,6 +48,7 @@ impl Default for TakeOptions {
     fn default() -> Self {
         TakeOptions {
             source: Source::Primary,
+            extent: Extent::Full,
             limit: Duration::from_secs(24 * 3600),
             bindir: None,
         }
@@ -62,6 +65,11 @@ pub struct Take {
     bytes: u64,
     limit_seconds: u64,
     bindir: Option<PathBuf>,
+    /// What pgBackRest is asked for, where it is the tool.
+    #[serde(default)]
+    extent: Extent,
+    #[serde(default)]
+    standby: bool,
 }
 
 impl Take {
@@ -84,7 +92,6 @@ impl Take {
         let (_, shard) = config
             .shard(shard)
             .ok_or_else(|| Error::config(format!("there is no shard {shard}")))?;
-        let tools = Tools::find(options.bindir.as_deref()).await?;
         let members = members(config, shard, role).await?;
         let writable = members.iter().filter_map(|member| member.server());
         if writable.filter(|server| !server.standby).count() > 1 {
@@ -112,7 +119,6 @@ impl Take {
                 .on_shard(shard.id)
         })?;
         let refused = |why: String| Err(Error::refused(why).on_shard(shard.id).on_node(node));
-        tools.fit(server.version / 10_000, "the server")?;
         let row = session
             .one(
                 "SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)::bigint,
@@ -121,14 +127,30 @@ impl Take {
             )
             .await?;
         let (bytes, tablespaces): (i64, i64) = (get(&row, 0)?, get(&row, 1)?);
-        if tablespaces > 0 {
+        let own = store.tool().is_none();
+        if own && options.extent != Extent::Full {
+            return refused(
+                "only pgBackRest takes backups of what changed: put its configuration into the store as pgbackrest.conf"
+                    .to_owned(),
+            );
+        }
+        if own {
+            let tools = Tools::find(options.bindir.as_deref()).await?;
+            tools.fit(server.version / 10_000, "the server")?;
+        }
+        if own && tablespaces > 0 {
             return refused(
                 "the server has tablespaces, which this does not map: use a tool that does (pgBackRest)"
                     .to_owned(),
             );
         }
         let system = server.system.to_string();
-        if let Some(other) = store.list(shard.id)?.iter().find(|b| b.system != system) {
+        if let Some(other) = store
+            .list(shard.id)
+            .await?
+            .iter()
+            .find(|b| b.system != system)
+        {
             return refused(format!(
                 "the store has backups of another cluster under the name {} (system {}, and the server's is \
                  {system}): use another store",
@@ -138,7 +160,7 @@ impl Take {
         let bytes = u64::try_from(bytes).unwrap_or(0);
         let place = store.backups(shard.id);
         let room = room(&place)?;
-        if room < bytes + bytes / 10 {
+        if own && room < bytes + bytes / 10 {
             return refused(format!(
                 "there is room for {room} bytes at {}, and the server has {bytes}; a tenth more is needed",
                 place.display()
@@ -153,6 +175,8 @@ impl Take {
             bytes,
             limit_seconds: options.limit.as_secs(),
             bindir: options.bindir.clone(),
+            extent: options.extent,
+            standby: options.source == Source::Standby,
         })
     }
 
@@ -171,8 +195,15 @@ impl Take {
     /// # Errors
     ///
     /// If the names are not this configuration's.
-    pub fn steps(&self) -> Result<Vec<Step>> {
+    pub fn steps(&self, store: &Store) -> Result<Vec<Step>> {
         let (_, node) = self.names()?;
+        if store.tool().is_some() {
+            return Ok(vec![Step::new(
+                "take",
+                node,
+                format!("pgbackrest backup of about {} bytes", self.bytes),
+            )]);
+        }
         let what = format!("pg_basebackup of about {} bytes as {}", self.bytes, self.id);
         Ok(vec![
             Step::new("copy", node, what),
@@ -212,6 +243,24 @@ impl Take {
         progress: impl Fn(u64),
     ) -> Result<Backup> {
         let (shard, node) = self.names()?;
+        if let Some(tool) = store.tool() {
+            let backup = journal
+                .step("take", async {
+                    let limit = Duration::from_secs(self.limit_seconds);
+                    let label = tool
+                        .take(shard, self.extent, self.standby, role, limit)
+                        .await?;
+                    let all = store.list(shard).await?;
+                    let taken = all.into_iter().find(|backup| backup.id == label);
+                    taken.ok_or_else(|| {
+                        Error::new(crate::ErrorKind::Io, format!("backup {label} is gone"))
+                            .on_shard(shard)
+                    })
+                })
+                .await?;
+            journal.end(Outcome::Done)?;
+            return Ok(backup);
+        }
         let tools = Tools::find(self.bindir.as_deref()).await?;
         let data = store.partial(shard, &self.id).join("data");
         journal
@@ -232,7 +281,11 @@ impl Take {
         let cluster = config.cluster.to_string();
         let backup = journal
             .step("record", async {
-                let whole = store.list(shard)?.into_iter().find(|b| b.id == self.id);
+                let whole = store
+                    .list(shard)
+                    .await?
+                    .into_iter()
+                    .find(|b| b.id == self.id);
                 if let Some(whole) = whole {
                     return Ok(whole);
                 }
@@ -325,7 +378,7 @@ fn conninfo(config: &Config, node: &NodeConfig, user: &str, name: &str) -> Strin
     text
 }
 
-async fn check(tools: &Tools, data: PathBuf) -> Result<()> {
+pub(super) async fn check(tools: &Tools, data: PathBuf) -> Result<()> {
     let mut command = tools.command("pg_verifybackup");
     command.arg("--quiet").arg(&data);
     let verified = spawn::run(command, Duration::from_secs(24 * 3600)).await;
@@ -341,15 +394,19 @@ async fn check(tools: &Tools, data: PathBuf) -> Result<()> {
     })
 }
 
-/// Verifies a backup of the store again: every file against its manifest, and the log that it needs.
+/// Verifies a backup of the store again: every file against its manifest, and the log that it needs. pgBackRest verifies all
+/// of the shard's at once.
 ///
 /// # Errors
 ///
 /// `Io` if a file is missing, or is another than it was.
 pub async fn verify(store: &Store, backup: &Backup, bindir: Option<PathBuf>) -> Result<()> {
+    let shard = ShardId::new(&backup.shard).map_err(|error| Error::config(error.to_string()))?;
+    if let Some(tool) = store.tool() {
+        return tool.verify(shard).await;
+    }
     let tools = Tools::find(bindir.as_deref()).await?;
     tools.fit(backup.major, "the backup")?;
-    let shard = ShardId::new(&backup.shard).map_err(|error| Error::config(error.to_string()))?;
     check(&tools, store.backup(shard, &backup.id).join("data")).await
 }
 

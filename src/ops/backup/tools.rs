@@ -64,6 +64,22 @@ impl Tools {
     }
 }
 
+/// Refuses a place inside of a server's data directory, which holds nothing but the server's own.
+pub(super) fn outside_of_data(path: &Path) -> Result<()> {
+    let inside = path
+        .ancestors()
+        .skip(1)
+        .find(|dir| dir.join("global/pg_control").exists());
+    match inside {
+        None => Ok(()),
+        Some(data) => Err(Error::refused(format!(
+            "{} is inside of the data directory {}: choose another place",
+            path.display(),
+            data.display()
+        ))),
+    }
+}
+
 /// The room of a directory's file system, or of the nearest one above it, in bytes.
 pub(super) fn room(path: &Path) -> Result<u64> {
     let there = path
