@@ -191,15 +191,18 @@ impl Host {
         let script = match (&self.stop, how) {
             (Some(line), Stop::Fast) => Script::given(line),
             _ => {
-                let mode = match how {
-                    Stop::Fast => "fast",
-                    Stop::Immediate => "immediate",
+                let (mode, seconds) = match how {
+                    Stop::Fast => ("fast", "600"),
+                    Stop::Immediate => ("immediate", "10"),
                 };
                 self.on_data("pg_ctl")
-                    .args(["stop", "-w", "-t", "600", "-m", mode])
+                    .args(["stop", "-w", "-t", seconds, "-m", mode])
             }
         };
-        let stopped = self.run(&script, SERVER).await;
+        let mut stopped = self.run(&script, SERVER).await;
+        if how == Stop::Immediate && self.runs().await? {
+            stopped = self.kill().await;
+        }
         match self.runs().await? {
             false => Ok(()),
             true => Err(stopped.err().unwrap_or_else(|| {
@@ -210,6 +213,24 @@ impl Host {
                 .on_node(self.node)
             })),
         }
+    }
+
+    /// Kills a server whose processes are stopped, or hang: they take no other signal.
+    async fn kill(&self) -> Result<String> {
+        let file = self.data.join("postmaster.pid");
+        let file = Script::program(file.display()).to_string();
+        let script = Script::given(&format!(
+            "pid=$(head -n 1 {file}) && kill -9 \"$pid\" $(grep -lE \"^PPid:[[:space:]]+$pid\\$\" \
+             /proc/[0-9]*/status 2>/dev/null | cut -d / -f 3)"
+        ));
+        let killed = self.run(&script, SHORT).await;
+        for _ in 0..50 {
+            if !self.runs().await? {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        killed
     }
 
     /// Starts the server, if it does not run, and waits until it takes sessions.

@@ -1,5 +1,6 @@
 //! What a server holds that the primary lacks: the other side of a split brain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,13 +16,13 @@ use crate::sql::ident;
 use super::Admin;
 use super::history::History;
 use super::survey::Survey;
-use super::waldump::{self, Commit, File, Log};
+use super::waldump::{self, File, Log};
 
 /// How many lines of the log are read: beyond, there is too much to be told apart by looking.
 const LINES: usize = 200_000;
 
 /// How many rows of a table are shown.
-const ROWS: i64 = 10_000;
+const ROWS: usize = 10_000;
 
 /// A server that went its own way.
 #[derive(Clone, Debug, Serialize)]
@@ -38,12 +39,31 @@ pub struct Divergence {
     pub fork: Lsn,
     /// The transactions that were committed there, and that the primary lacks.
     pub commits: u64,
+    /// The transactions that were prepared there and not decided, and that the primary lacks.
+    pub prepared: u64,
     /// When the first and the last of them were committed, as the server's log has it.
     pub between: Option<(String, String)>,
     /// Their changes, by table.
     pub tables: Vec<Table>,
     /// Whether there are more than could be read; then all numbers are lower bounds.
     pub more: bool,
+}
+
+impl Divergence {
+    /// What would be lost with it, in words; none if nothing.
+    pub(super) fn lost(&self) -> Option<String> {
+        let mut all = Vec::new();
+        if self.commits > 0 {
+            all.push(format!("committed {} transactions", self.commits));
+        }
+        if self.prepared > 0 {
+            all.push(format!("prepared {} transactions", self.prepared));
+        }
+        if self.more {
+            all.push("written more than can be read".to_owned());
+        }
+        (!all.is_empty()).then(|| all.join(", "))
+    }
 }
 
 /// The changes of a table that the primary lacks.
@@ -61,6 +81,8 @@ pub struct Table {
     /// The rows as they are there now, where the server can be asked: inserted or updated since the fork, at
     /// most 10,000.
     pub rows: Vec<Value>,
+    /// Whether there are more rows than that.
+    pub rows_cut: bool,
 }
 
 fn text<S: serde::Serializer>(lsn: &Lsn, to: S) -> Result<S::Ok, S::Error> {
@@ -161,18 +183,21 @@ pub(super) async fn of_node(
         let Some(name) = named(session, file).await? else {
             continue;
         };
-        let shown = match (&running, rows, &name) {
+        let mut shown = match (&running, rows, &name) {
             (Some((session, _)), true, Name::Table(schema, table)) => {
-                changed(session, schema, table, &log.commits).await?
+                changed(session, schema, table, &log.xids).await?
             }
             _ => Vec::new(),
         };
+        let rows_cut = shown.len() > ROWS;
+        shown.truncate(ROWS);
         tables.push(Table {
             name: name.to_string(),
             inserted: counts.inserted,
             updated: counts.updated,
             deleted: counts.deleted,
             rows: shown,
+            rows_cut,
         });
     }
     let (first, last) = (log.commits.first(), log.commits.last());
@@ -182,6 +207,7 @@ pub(super) async fn of_node(
         writable,
         fork,
         commits: log.commits.len().try_into().unwrap_or(u64::MAX),
+        prepared: log.prepared,
         between: first.zip(last).map(|(a, b)| (a.at.clone(), b.at.clone())),
         tables,
         more: log.cut,
@@ -282,13 +308,14 @@ async fn changed(
     session: &Session,
     schema: &str,
     table: &str,
-    commits: &[Commit],
+    xids: &BTreeSet<u32>,
 ) -> Result<Vec<Value>> {
-    let xids: Vec<i64> = commits.iter().map(|commit| i64::from(commit.xid)).collect();
+    let xids: Vec<i64> = xids.iter().copied().map(i64::from).collect();
     let sql = format!(
-        "SELECT to_jsonb(t)::text FROM {}.{} t WHERE t.xmin::text::bigint = ANY ($1) LIMIT {ROWS}",
+        "SELECT to_jsonb(t.*)::text FROM {}.{} t WHERE t.xmin::text::bigint = ANY ($1) LIMIT {}",
         ident(schema),
-        ident(table)
+        ident(table),
+        ROWS + 1
     );
     let rows = session.query(&sql, &[&xids]).await?;
     rows.iter()

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::direct::get;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, ShardId, Timeline};
 use crate::ops::hosts::{Script, Stop};
@@ -112,7 +113,7 @@ impl Failover {
             ))
             .on_node(node));
         }
-        let (to, candidate) = most_advanced(&survey, options.to)?;
+        let (to, candidate) = most_advanced(&survey, options.to).await?;
         fenceable(admin, from, options).await?;
 
         let (_, address) = admin.node(from)?;
@@ -121,8 +122,18 @@ impl Failover {
         for &other in &others {
             admin.host(other)?;
         }
-        let promised = synchronous_of_old(admin, from, &survey).await;
-        let promised = Names::parse(&promised)?;
+        let promised = match synchronous_of_old(admin, from, &survey).await {
+            Some(names) => Names::parse(&names)?,
+            None if options.fewer => None,
+            None => {
+                return Err(Error::refused(format!(
+                    "for whom COMMIT waited on {from} cannot be read from its machine, and no standby has it: allow that \
+                     it waits for nobody on {to} (--fewer), and then set synchronous_standby_names (shardctl \
+                     replication apply --synchronous)"
+                ))
+                .on_node(to));
+            }
+        };
         let synchronous = promised
             .map(|names| left(names, to, from, &others, options.fewer))
             .transpose()?
@@ -325,28 +336,49 @@ async fn silent(admin: &Admin<'_>, node: NodeId, silence: Duration) -> Result<()
     Ok(())
 }
 
+/// The newest timeline that a standby has log of. Its control file has that of its last restartpoint, and its receiver,
+/// which knows, ended with the primary.
+const TIMELINE: &str = "
+    SELECT greatest(
+        (SELECT timeline_id FROM pg_control_checkpoint()),
+        (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))";
+
 /// The standby that has the most of the log, or the named one if none has more.
-fn most_advanced<'s>(survey: &'s Survey<'_>, to: Option<NodeId>) -> Result<(NodeId, &'s Server)> {
-    let key = |server: &Server| (server.timeline, server.end);
-    let best = survey
-        .standbys()
-        .max_by_key(|(node, server)| (key(server), std::cmp::Reverse(*node)))
+async fn most_advanced<'s>(
+    survey: &'s Survey<'_>,
+    to: Option<NodeId>,
+) -> Result<(NodeId, &'s Server)> {
+    let mut standbys = Vec::new();
+    for member in &survey.members {
+        if let Ok((session, server)) = &member.answer
+            && server.standby
+        {
+            let timeline: i32 = get(&session.one(TIMELINE, &[]).await?, 0)?;
+            standbys.push(((timeline, server.end), member.node.id, server));
+        }
+    }
+    let (most, node, server) = standbys
+        .iter()
+        .max_by_key(|(key, node, _)| (*key, std::cmp::Reverse(*node)))
         .ok_or_else(|| {
             Error::new(ErrorKind::Unavailable, "no standby answers").on_shard(survey.shard)
         })?;
-    let Some(to) = to else { return Ok(best) };
-    let server = survey.server(to)?;
-    if !server.standby {
-        return Err(Error::refused(format!("{to} is no standby")).on_node(to));
-    }
-    if key(server) < key(best.1) {
+    let Some(to) = to else {
+        return Ok((*node, server));
+    };
+    survey.server(to)?;
+    let named = standbys.iter().find(|(_, node, _)| *node == to);
+    let (has, _, candidate) =
+        named.ok_or_else(|| Error::refused(format!("{to} is no standby")).on_node(to))?;
+    if has < most {
         return Err(Error::refused(format!(
-            "{} has more of the log than {to} ({} and {}): what {to} lacks would be lost",
-            best.0, best.1.end, server.end
+            "{node} has more of the log than {to} (timeline {}, {} and timeline {}, {}): what {to} lacks would be \
+             lost",
+            most.0, most.1, has.0, has.1
         ))
         .on_node(to));
     }
-    Ok((to, server))
+    Ok((to, candidate))
 }
 
 /// Whether the old primary can be fenced as asked.
@@ -398,18 +430,21 @@ async fn fence(admin: &Admin<'_>, from: NodeId, how: &Fence) -> Result<()> {
 }
 
 /// What the dead primary's COMMITs waited for: as its files have it; where they cannot be read, as a
-/// standby has it, which was set up alike.
-async fn synchronous_of_old(admin: &Admin<'_>, from: NodeId, survey: &Survey<'_>) -> String {
+/// standby has it, if one was set up alike.
+async fn synchronous_of_old(
+    admin: &Admin<'_>,
+    from: NodeId,
+    survey: &Survey<'_>,
+) -> Option<String> {
     let own = match admin.host(from) {
         Ok(host) => host.setting("synchronous_standby_names").await.ok(),
         Err(_) => None,
     };
-    own.unwrap_or_else(|| {
+    own.or_else(|| {
         survey
             .standbys()
             .map(|(_, server)| server.settings.synchronous_standby_names.clone())
             .find(|names| !names.is_empty())
-            .unwrap_or_default()
     })
 }
 

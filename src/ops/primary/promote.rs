@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{NodeId, Timeline};
 use crate::ops::journal::Journal;
 use crate::ops::replication::ensure_slots;
@@ -75,6 +75,9 @@ async fn set_synchronous(session: &crate::direct::Session, names: &str) -> Resul
 /// Promotes a standby, if it is not promoted already, and returns its timeline when it takes writes.
 pub(super) async fn promote(admin: &Admin<'_>, node: NodeId) -> Result<Timeline> {
     let session = admin.session(node).await?;
+    if admin.server(node).await?.standby {
+        alone(admin, node).await?;
+    }
     // To a primary it would be an error.
     session
         .batch("SELECT pg_promote(false) WHERE pg_is_in_recovery()")
@@ -92,6 +95,29 @@ pub(super) async fn promote(admin: &Admin<'_>, node: NodeId) -> Result<Timeline>
     Ok(timeline)
 }
 
+/// Refuses while another server of the shard takes writes: another operator, with another journal, may have been faster.
+async fn alone(admin: &Admin<'_>, node: NodeId) -> Result<()> {
+    let (shard, _) = admin.node(node)?;
+    for other in shard.nodes.iter().filter(|other| other.id != node) {
+        if admin
+            .server(other.id)
+            .await
+            .is_ok_and(|server| !server.standby)
+        {
+            return Err(Error::new(
+                ErrorKind::Contested,
+                format!(
+                    "{} takes writes now: two primaries would be made; look at shardctl status and journal list, also \
+                     where others keep theirs",
+                    other.id
+                ),
+            )
+            .on_node(node));
+        }
+    }
+    Ok(())
+}
+
 /// Points the other standbys at the new primary, and waits until they stream.
 pub(super) async fn lead(
     admin: &Admin<'_>,
@@ -101,10 +127,10 @@ pub(super) async fn lead(
 ) -> Result<()> {
     for &standby in standbys {
         journal
-            .step(&format!("follow {standby}"), async {
-                follow::point(admin, standby, primary).await?;
-                follow::until_streaming(admin, standby, primary, STREAM).await
-            })
+            .step(
+                &format!("follow {standby}"),
+                follow::lead(admin, standby, primary, STREAM),
+            )
             .await?;
     }
     Ok(())

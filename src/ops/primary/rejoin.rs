@@ -66,8 +66,8 @@ impl Rejoin {
     ///
     /// # Errors
     ///
-    /// `Refused` if the server streams already, or if it has committed transactions that the primary
-    /// lacks and [`discard`](RejoinOptions::discard) is not set; what a server or a machine answers.
+    /// `Refused` if the server streams already, or if it has transactions, committed or prepared, that the primary
+    /// lacks, or may have some, and [`discard`](RejoinOptions::discard) is not set; what a server or a machine answers.
     pub async fn plan(admin: &Admin<'_>, node: NodeId, options: &RejoinOptions) -> Result<Rejoin> {
         let (shard, _) = admin.node(node)?;
         let survey = Survey::new(admin, shard.id).await?;
@@ -114,13 +114,13 @@ impl Rejoin {
 
         let own = divergence::of_node(admin, primary, node, false).await?;
         if let Some(own) = &own
-            && own.commits > 0
+            && let Some(lost) = own.lost()
             && !options.discard
         {
             return refused(format!(
-                "{node} has committed {} transactions since {} that {primary} lacks, and they would be \
-                 lost: `shardctl split-brain {}` shows them; keep what you need, then pass --discard",
-                own.commits, own.fork, shard.id
+                "{node} has {lost} since {} that {primary} lacks, and they would be lost: `shardctl split-brain {}` \
+                 shows them; keep what you need, then pass --discard",
+                own.fork, shard.id
             ));
         }
         let rewindable = control.checksums || control.wal_log_hints;

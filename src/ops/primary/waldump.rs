@@ -1,6 +1,6 @@
 //! What a log holds after a position, from `pg_waldump`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Lsn;
 
@@ -23,7 +23,6 @@ pub(super) struct Counts {
 /// A transaction that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Commit {
-    pub(super) xid: u32,
     pub(super) at: String,
 }
 
@@ -31,6 +30,10 @@ pub(super) struct Commit {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
     pub(super) commits: Vec<Commit>,
+    /// Their numbers, and those of their subtransactions.
+    pub(super) xids: BTreeSet<u32>,
+    /// How many were prepared, and neither committed nor rolled back.
+    pub(super) prepared: u64,
     /// The changes of those transactions.
     pub(super) changes: BTreeMap<File, Counts>,
     /// Where the last record begins.
@@ -45,6 +48,7 @@ pub(super) struct Log {
 pub(super) fn parse(text: &str, limit: usize) -> Log {
     let mut log = Log::default();
     let mut changes: Vec<(u32, File, Counts)> = Vec::new();
+    let mut prepared = BTreeSet::new();
     let mut lines = text.lines();
     for line in lines.by_ref().take(limit) {
         if !line.starts_with("rmgr:") {
@@ -67,33 +71,31 @@ pub(super) fn parse(text: &str, limit: usize) -> Log {
         let Some(xid) = field("tx:").and_then(|xid| xid.parse::<u32>().ok()) else {
             continue;
         };
-        // Subtransactions commit with their top one, which lists them.
-        if let Some(rest) = desc.strip_prefix("COMMIT ") {
-            let mut parts = rest.split(';');
-            let at = parts.next().unwrap_or_default().trim().to_owned();
-            log.commits.push(Commit { xid, at });
-            for part in parts {
-                if let Some(list) = part.trim().strip_prefix("subxacts:") {
-                    let at = String::new();
-                    log.commits
-                        .extend(list.split_whitespace().filter_map(|xid| {
-                            let xid = xid.parse().ok()?;
-                            Some(Commit {
-                                xid,
-                                at: at.clone(),
-                            })
-                        }));
-                }
-            }
+        // COMMIT 2026-…; subxacts: 744 745, and COMMIT_PREPARED 743: 2026-…
+        let committed = desc.strip_prefix("COMMIT ").map(|rest| (xid, rest));
+        let decided = |kind: &str| {
+            let (xid, rest) = desc.strip_prefix(kind)?.split_once(':')?;
+            Some((xid.trim().parse::<u32>().ok()?, rest))
+        };
+        if let Some((xid, rest)) = committed.or_else(|| decided("COMMIT_PREPARED ")) {
+            prepared.remove(&xid);
+            let mut parts = rest.split(';').map(str::trim);
+            let at = parts.next().unwrap_or_default().to_owned();
+            log.commits.push(Commit { at });
+            log.xids.insert(xid);
+            // Subtransactions commit with their top one.
+            let lists = parts.filter_map(|part| part.strip_prefix("subxacts:"));
+            let listed = lists.flat_map(str::split_whitespace);
+            log.xids
+                .extend(listed.filter_map(|xid| xid.parse::<u32>().ok()));
             continue;
         }
-        // COMMIT_PREPARED 743: 2026-…
-        if let Some(rest) = desc.strip_prefix("COMMIT_PREPARED ") {
-            let (xid, at) = rest.split_once(':').unwrap_or(("", rest));
-            if let Ok(xid) = xid.trim().parse() {
-                let at = at.split(';').next().unwrap_or_default().trim().to_owned();
-                log.commits.push(Commit { xid, at });
-            }
+        if let Some((xid, _)) = decided("ABORT_PREPARED ") {
+            prepared.remove(&xid);
+            continue;
+        }
+        if desc.starts_with("PREPARE gid ") {
+            prepared.insert(xid);
             continue;
         }
         let mut counts = Counts::default();
@@ -112,14 +114,14 @@ pub(super) fn parse(text: &str, limit: usize) -> Log {
     }
     log.cut = lines.next().is_some();
     for (xid, file, counts) in changes {
-        if log.commits.iter().any(|commit| commit.xid == xid) {
+        if log.xids.contains(&xid) {
             let sum = log.changes.entry(file).or_default();
             sum.inserted += counts.inserted;
             sum.updated += counts.updated;
             sum.deleted += counts.deleted;
         }
     }
-    log.commits.retain(|commit| !commit.at.is_empty());
+    log.prepared = prepared.len().try_into().unwrap_or(u64::MAX);
     log
 }
 
@@ -165,7 +167,7 @@ pg_waldump: error: error in WAL record at 0/3000358: invalid record length at 0/
     fn committed_changes_are_counted() {
         let log = parse(DUMP, 1000);
         assert_eq!(log.commits.len(), 1);
-        assert_eq!(log.commits[0].xid, 736);
+        assert_eq!(Vec::from_iter(log.xids.clone()), [736]);
         assert_eq!(log.commits[0].at, "2026-11-26 15:40:09.123 UTC");
         let counts: Vec<_> = log.changes.values().copied().collect();
         let of = |inserted, updated, deleted| Counts {
@@ -177,6 +179,33 @@ pg_waldump: error: error in WAL record at 0/3000358: invalid record length at 0/
         assert_eq!(log.last, Some(Lsn(0x300_0358)));
         assert!(!log.cut && log.failed.is_none());
         assert!(parse(DUMP, 3).cut);
+    }
+
+    #[test]
+    fn what_is_prepared_and_what_is_in_savepoints() {
+        let line = |xid: u32, desc: &str| {
+            format!(
+                "rmgr: Transaction len (rec/tot): 46/ 46, tx: {xid}, lsn: 0/030002E0, prev 0/0, desc: {desc}\n"
+            )
+        };
+        let text = [
+            line(740, "PREPARE gid a b: 2026-11-27 15:40:09 UTC"),
+            line(741, "PREPARE gid b: 2026-11-27 15:40:09 UTC"),
+            line(742, "PREPARE gid c: 2026-11-27 15:40:09 UTC"),
+            line(
+                0,
+                "COMMIT_PREPARED 741: 2026-11-27 15:41:09.1 UTC; subxacts: 750 751",
+            ),
+            line(0, "ABORT_PREPARED 742: 2026-11-27 15:41:09 UTC"),
+            line(
+                743,
+                "COMMIT 2026-11-27 15:42:09 UTC; subxacts: 744 745; inval msgs: catcache 1",
+            ),
+        ];
+        let log = parse(&text.concat(), 100);
+        assert_eq!(log.prepared, 1);
+        assert_eq!(log.commits[0].at, "2026-11-27 15:41:09.1 UTC");
+        assert_eq!(Vec::from_iter(log.xids), [741, 743, 744, 745, 750, 751]);
     }
 
     #[test]

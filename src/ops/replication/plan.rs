@@ -73,13 +73,10 @@ impl<'c> Plan<'c> {
     ///
     /// # Errors
     ///
-    /// What a server answers; `Unavailable` or `Contested` where there is not one primary; `Config` where
+    /// `Refused` where Patroni manages the shard; what a server answers; `Unavailable` or `Contested` where there is not one primary; `Config` where
     /// the replication role is missing and its password was not given.
     pub async fn new(admin: &Admin<'c>, shard: ShardId, options: &PlanOptions) -> Result<Plan<'c>> {
-        let (_, shard) = admin
-            .config
-            .shard(shard)
-            .ok_or_else(|| Error::config(format!("there is no shard {shard}")))?;
+        let shard = admin.shard(shard)?;
         let members = members(admin.config, shard, admin.role).await?;
         let writable: Vec<usize> = members
             .iter()
