@@ -14,6 +14,8 @@ pub mod check;
 #[cfg(feature = "operate")]
 pub mod exporter;
 #[cfg(feature = "operate")]
+pub mod glance;
+#[cfg(feature = "operate")]
 pub mod hosts;
 pub mod install;
 #[cfg(feature = "operate")]
@@ -27,6 +29,8 @@ pub mod migrate;
 pub mod patroni;
 #[cfg(feature = "operate")]
 pub mod primary;
+#[cfg(feature = "operate")]
+pub mod proxies;
 #[cfg(feature = "operate")]
 pub mod replication;
 #[cfg(feature = "operate")]

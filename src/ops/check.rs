@@ -17,14 +17,17 @@
 //! ```
 
 mod access;
+mod archive;
 mod capacity;
 mod durability;
+mod extensions;
 mod facts;
 mod patroni;
 mod places;
 mod read;
 mod replication;
 mod rules;
+mod tables;
 
 use std::time::Duration;
 
@@ -36,6 +39,8 @@ use crate::direct::Credentials;
 use crate::error::{Error, Result};
 use crate::id::{NodeId, ShardId};
 
+#[cfg(feature = "operate")]
+pub use archive::BackupPolicy;
 pub use rules::{RULES, Rule, Severity};
 
 use facts::{Facts, NodeFacts, ShardFacts};
@@ -55,6 +60,11 @@ pub struct CheckOptions {
     /// Answers of Patroni's REST API to `GET /config`, by shard. A shard's own Patroni is asked if the
     /// configuration names it, and no answer is given here.
     pub patroni: Vec<(ShardId, String)>,
+    /// How many rows of each sharded table are looked at, whether they belong to their shard.
+    pub sample: u32,
+    /// Where the backups are, and how old they may be.
+    #[cfg(feature = "operate")]
+    pub backups: Option<BackupPolicy>,
 }
 
 impl CheckOptions {
@@ -68,6 +78,9 @@ impl CheckOptions {
             processes: 1,
             clock_skew: Duration::from_secs(1),
             patroni: Vec::new(),
+            sample: 1000,
+            #[cfg(feature = "operate")]
+            backups: None,
         }
     }
 }
@@ -88,6 +101,25 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// One of the cluster as a whole, by a rule of [`RULES`]; none if there is no such rule. For what this module does
+    /// not look at itself, such as the reporting server.
+    ///
+    /// ```
+    /// use pgshard::ops::check::Finding;
+    ///
+    /// let drift = Finding::of_cluster("fdw-drift", "reporting.customers lacks a column");
+    /// assert_eq!(drift.unwrap().id(), "fdw-drift");
+    /// ```
+    pub fn of_cluster(id: &str, evidence: impl Into<String>) -> Option<Finding> {
+        let rule = RULES.iter().find(|rule| rule.id == id)?;
+        Some(Finding {
+            rule,
+            shard: None,
+            node: None,
+            evidence: evidence.into(),
+        })
+    }
+
     /// The rule's name.
     pub fn id(&self) -> &'static str {
         self.rule.id
@@ -150,7 +182,7 @@ pub async fn check(config: &Config, options: &CheckOptions) -> Result<Vec<Findin
     }
     let shards = join_all(config.shards.iter().map(|shard| async move {
         let nodes = shard.nodes.iter();
-        let nodes = join_all(nodes.map(|node| read::node(config, shard.id, node, &options.role)));
+        let nodes = join_all(nodes.map(|node| read::node(config, shard.id, node, options)));
         ShardFacts {
             shard: shard.id,
             nodes: nodes.await,
@@ -170,6 +202,15 @@ pub async fn check(config: &Config, options: &CheckOptions) -> Result<Vec<Findin
         shards: shards.await,
         patroni,
         silent,
+        #[cfg(feature = "operate")]
+        backups: match &options.backups {
+            Some(policy) => {
+                archive::newest(config.shards.iter().map(|shard| shard.id), policy).await
+            }
+            None => Vec::new(),
+        },
+        #[cfg(not(feature = "operate"))]
+        backups: Vec::new(),
     };
     Ok(judge(config, options, &facts))
 }
@@ -201,7 +242,16 @@ fn judge(config: &Config, options: &CheckOptions, facts: &Facts) -> Vec<Finding>
     access::check(config, facts, &mut findings);
     capacity::check(config, facts, options.processes, &mut findings);
     patroni::check(facts, &mut findings);
+    tables::check(facts, &mut findings);
+    extensions::check(facts, &mut findings);
+    archive::check(facts, &mut findings);
     let mut findings = findings.0;
+    sort(&mut findings);
+    findings
+}
+
+/// The worst first.
+pub fn sort(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| {
         (
             std::cmp::Reverse(finding.severity()),
@@ -210,7 +260,6 @@ fn judge(config: &Config, options: &CheckOptions, facts: &Facts) -> Vec<Finding>
             finding.id(),
         )
     });
-    findings
 }
 
 #[cfg(test)]

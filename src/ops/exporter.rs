@@ -2,17 +2,20 @@
 //!
 //! [`Exporter::run`] asks every server once an interval, whoever scrapes and how often: scrapes are answered with
 //! what was seen last, and its age. A server that does not answer is a sample, not an error. The role needs
-//! `pg_monitor` and no more.
+//! `pg_monitor` and no more; that of [`Checks`] reads what `shardctl check` reads.
 
+mod checks;
 mod collect;
 mod page;
 mod serve;
+
+pub use checks::{Also, Checks};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -30,18 +33,21 @@ pub struct ExporterOptions {
     pub interval: Duration,
     /// The role that asks.
     pub role: Credentials,
-    /// Whether [`check`](super::check) runs with every twentieth round.
-    pub check: bool,
+    /// Whether the servers' state is asked for, and not only what checks find.
+    pub servers: bool,
+    /// What is checked besides; none: nothing.
+    pub checks: Option<Checks>,
 }
 
 impl ExporterOptions {
-    /// The defaults: `127.0.0.1:9188`, every 15 s, with checks.
+    /// The defaults: `127.0.0.1:9188`, every 15 s, without checks.
     pub fn new(role: Credentials) -> Self {
         ExporterOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 9188)),
             interval: Duration::from_secs(15),
             role,
-            check: true,
+            servers: true,
+            checks: None,
         }
     }
 }
@@ -81,8 +87,15 @@ impl Exporter {
     pub async fn run(self, config: &Config) {
         let page = Arc::new(ArcSwap::from_pointee(page::Page::default()));
         let patience = self.options.interval * 3 + Duration::from_secs(60);
+        let found = ArcSwapOption::empty();
+        let checks = async {
+            if let Some(checks) = &self.options.checks {
+                checks::repeat(config, checks, &found).await;
+            }
+        };
         tokio::join!(
-            collect::collect(config, &self.options, &page),
+            checks,
+            collect::collect(config, &self.options, &page, &found),
             serve::serve(self.listener, &page, patience)
         );
     }

@@ -125,6 +125,39 @@ impl<'c> Patroni<'c> {
         .on_shard(self.shard))
     }
 
+    /// How far each standby is behind the leader now. Patroni's own list is as old as its last turn, in which a busy
+    /// leader writes more than any standby lacks. Of one that does not answer, what the list says is left.
+    async fn measure(&self, view: &mut View) {
+        let location = async |member: &Member| {
+            let url = self.url_of(view, Some(&member.name)).ok()?;
+            let asked = self.json(&url, "/patroni");
+            let status = tokio::time::timeout(Duration::from_secs(5), asked).await;
+            let status = status.ok()?.ok()?;
+            let at = |name| status.pointer(name).and_then(Value::as_u64);
+            at("/xlog/location")
+                .into_iter()
+                .chain(at("/xlog/received_location"))
+                .chain(at("/xlog/replayed_location"))
+                .max()
+        };
+        let standbys = view
+            .members
+            .iter()
+            .map(async |member| match member.leads() {
+                true => None,
+                false => location(member).await,
+            });
+        // The leader is asked last: no standby looks nearer than it is.
+        let standbys = futures::future::join_all(standbys).await;
+        let Some(leader) = view.leader() else { return };
+        let Some(end) = location(leader).await else {
+            return;
+        };
+        for (member, at) in view.members.iter_mut().zip(standbys) {
+            member.lag = at.map(|at| end.saturating_sub(at)).or(member.lag);
+        }
+    }
+
     /// That an address is one of this shard's.
     async fn own(&self, url: &HttpUrl) -> Result<()> {
         let status = self.json(url, "/patroni").await?;

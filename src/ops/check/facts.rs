@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::archive::{Archiver, Newest};
+use super::extensions::Extensions;
 use super::patroni::PatroniConfig;
+use super::tables::Table;
 use crate::id::{NodeId, ShardId};
 
 /// What could be read, or why not.
@@ -13,6 +16,8 @@ pub(super) struct Facts {
     pub(super) patroni: Vec<(ShardId, PatroniConfig)>,
     /// Shards whose Patroni did not answer, and why.
     pub(super) silent: Vec<(ShardId, String)>,
+    /// The newest backups, where there is a policy for them.
+    pub(super) backups: Vec<(ShardId, Newest)>,
 }
 
 pub(super) struct ShardFacts {
@@ -79,6 +84,10 @@ pub(super) struct Answers {
     pub(super) identity: Read<Identity>,
     /// Whether the ledger holds rows that should have been purged.
     pub(super) ledger_old: Read<bool>,
+    pub(super) extensions: Read<Extensions>,
+    pub(super) archiver: Read<Archiver>,
+    /// On a primary: the tables of the topology file.
+    pub(super) tables: Read<Vec<Table>>,
 }
 
 impl Answers {

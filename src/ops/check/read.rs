@@ -5,9 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::CheckOptions;
 use super::facts::{Answers, AppRole, Collation, HbaLine, Identity, NodeFacts, Read, Slot};
+use super::{archive, extensions, tables};
 use crate::config::{Config, NodeConfig};
-use crate::direct::{Credentials, Session, get};
+use crate::direct::{Session, get};
 use crate::error::Result;
 use crate::id::ShardId;
 
@@ -15,15 +17,15 @@ pub(super) async fn node(
     config: &Config,
     shard: ShardId,
     node: &NodeConfig,
-    role: &Credentials,
+    options: &CheckOptions,
 ) -> NodeFacts {
     let answers = async {
-        let session = Session::to_node(config, shard, node, role).await?;
+        let session = Session::to_node(config, shard, node, &options.role).await?;
         // A check never writes, whoever asks.
         session
             .batch("SET default_transaction_read_only = on")
             .await?;
-        answers(&session, config).await
+        answers(&session, config, shard, options.sample).await
     };
     NodeFacts {
         shard,
@@ -33,7 +35,12 @@ pub(super) async fn node(
     }
 }
 
-async fn answers(session: &Session, config: &Config) -> Result<Answers> {
+async fn answers(
+    session: &Session,
+    config: &Config,
+    shard: ShardId,
+    sample: u32,
+) -> Result<Answers> {
     let before = (SystemTime::now(), Instant::now());
     let row = session
         .one(
@@ -69,6 +76,12 @@ async fn answers(session: &Session, config: &Config) -> Result<Answers> {
         receiver: receiver(session).await,
         identity: words(identity(session).await),
         ledger_old: words(ledger_old(session).await),
+        extensions: words(extensions::read(session).await),
+        archiver: words(archive::read(session).await),
+        tables: match standby {
+            true => Ok(Vec::new()),
+            false => words(tables::read(session, config, shard, sample).await),
+        },
     })
 }
 

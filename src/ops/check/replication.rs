@@ -46,8 +46,8 @@ fn slots(node: &NodeFacts, answers: &Answers, findings: &mut Findings) {
         }
     };
     for slot in slots {
-        if slot.status.as_deref() == Some("lost") {
-            findings.node(&SLOT_LOST, node, format!("slot {}", slot.name));
+        if let Some(status @ ("lost" | "unreserved")) = slot.status.as_deref() {
+            findings.node(&SLOT_LOST, node, format!("slot {} is {status}", slot.name));
         } else if !slot.active {
             findings.node(&SLOT_INACTIVE, node, format!("slot {}", slot.name));
         }

@@ -192,6 +192,33 @@ rules! {
     LEDGER: Warn "ledger-grows",
         "the ledger keeps idempotency keys that nobody may ask for, and grows",
         "run shardctl ledger purge regularly";
+    REPLICA_IDENTITY: Warn "replica-identity",
+        "once the table is published, each UPDATE and DELETE of it fails: its rows cannot be replicated or moved",
+        "give it a primary key, or ALTER TABLE … REPLICA IDENTITY FULL";
+    PLACEMENT: Warn "placement-unchecked",
+        "who writes past the library may put a row on the wrong shard, where it is not found",
+        "shardctl install --placement-check";
+    MISPLACED: Error "misplaced-rows",
+        "the row is not found by its key, and reads over all shards find it where it does not belong",
+        "move it to the shard that shardctl locate names, then shardctl install --placement-check";
+    EXTENSION_ABSENT: Error "extension-absent",
+        "the server lacks the extension's files: once it is primary, what needs them fails",
+        "install the package, in the same version as on the primary";
+    EXTENSION_DIFFERS: Warn "extension-differs",
+        "the same SQL works on one shard and not on another",
+        "CREATE EXTENSION or ALTER EXTENSION … UPDATE on the others, by shardctl migrate";
+    ARCHIVE_OFF: Warn "archive-off",
+        "what was written since the last backup cannot be recovered, nor a table as it was before it was dropped",
+        "archive_mode = on: shardctl backup archiving";
+    ARCHIVE_FAILING: Error "archive-failing",
+        "the log is kept until the disk is full, and the archive ends here",
+        "read the server's log; shardctl backup check";
+    BACKUP_OLD: Error "backup-old",
+        "a recovery takes longer than the policy allows, or is not possible",
+        "shardctl backup run";
+    FDW_DRIFT: Warn "fdw-drift",
+        "reports fail, or miss columns, shards or rows",
+        "shardctl fdw diff shows what differs, shardctl fdw apply mends it";
     PATRONI_SYNC: Error "patroni-sync",
         "Patroni replicates asynchronously: a failover loses acknowledged writes",
         "synchronous_mode: true and synchronous_mode_strict: true";

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::archive::Archiver;
+use super::extensions::Extensions;
 use super::facts::{Answers, AppRole, Collation, HbaLine, Identity, Slot};
 use super::*;
 
@@ -55,6 +57,8 @@ fn good(standby: bool) -> Answers {
         ("ssl_min_protocol_version", "TLSv1.2"),
         ("idle_in_transaction_session_timeout", "60000"),
         ("autovacuum", "on"),
+        ("archive_mode", "on"),
+        ("archive_command", "shardctl wal push"),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Answers {
@@ -98,6 +102,12 @@ fn good(standby: bool) -> Answers {
             fenced: vec![],
         }),
         ledger_old: Ok(false),
+        extensions: Ok(Extensions::default()),
+        archiver: Ok(Archiver {
+            last_failed: None,
+            failing: false,
+        }),
+        tables: Ok(vec![]),
     }
 }
 
@@ -115,6 +125,7 @@ fn facts() -> Facts {
         }],
         patroni: vec![],
         silent: vec![],
+        backups: vec![],
     }
 }
 
@@ -326,4 +337,76 @@ fn patroni() {
     let mut unanswered = facts();
     unanswered.silent = vec![(ShardId::new("s0").unwrap(), "refused".into())];
     assert_eq!(ids(&unanswered), ["unread"]);
+}
+
+#[test]
+fn tables_and_extensions() {
+    let table = |change: fn(&mut serde_json::Value)| {
+        let mut table = serde_json::json!({"name": "public.customers", "exists": true, "sharded": true,
+            "identified": true, "placement": true, "hidden": false, "rows": 7.0});
+        change(&mut table);
+        found(0, |answers| {
+            answers.tables = Ok(vec![serde_json::from_value(table).unwrap()]);
+        })
+    };
+    assert_eq!(table(|_| ()), Vec::<&str>::new());
+    assert_eq!(
+        table(|t| t["identified"] = false.into()),
+        ["replica-identity"]
+    );
+    assert_eq!(
+        table(|t| t["placement"] = false.into()),
+        ["placement-unchecked"]
+    );
+    let reference = table(|t| {
+        t["sharded"] = false.into();
+        t["placement"] = false.into();
+    });
+    assert_eq!(reference, Vec::<&str>::new());
+    assert_eq!(found(0, |a| a.tables = Err("denied".into())), ["unread"]);
+
+    let absent = found(1, |a| {
+        a.extensions.as_mut().unwrap().absent.push("hstore".into())
+    });
+    assert_eq!(absent, ["extension-absent"]);
+    let mut two = facts();
+    let mut other = facts().shards.remove(0);
+    other.shard = ShardId::new("s1").unwrap();
+    let answers = other.nodes[0].answers.as_mut().unwrap();
+    let installed = &mut answers.extensions.as_mut().unwrap().installed;
+    installed.insert("hstore".into(), "1.8".into());
+    two.shards.push(other);
+    let config = config();
+    let findings = judge(&config, &CheckOptions::new(&config), &two);
+    let differs = findings
+        .iter()
+        .find(|found| found.id() == "extension-differs");
+    assert_eq!(differs.unwrap().evidence, "hstore: 1.8 on s1, none on s0");
+}
+
+#[test]
+fn archives_and_backups() {
+    assert_eq!(set(0, "archive_mode", "off"), ["archive-off"]);
+    assert_eq!(set(0, "archive_command", ""), ["archive-failing"]);
+    assert_eq!(set(1, "archive_mode", "off"), Vec::<&str>::new());
+    let failing = found(0, |a| a.archiver.as_mut().unwrap().failing = true);
+    assert_eq!(failing, ["archive-failing"]);
+    let slot = found(0, |a| {
+        a.slots.as_mut().unwrap()[0].status = Some("unreserved".into());
+    });
+    assert_eq!(slot, ["slot-lost"]);
+    let backups = |age: facts::Read<Option<Duration>>| {
+        let mut facts = facts();
+        let allowed = Duration::from_secs(3600);
+        let newest = archive::Newest { age, allowed };
+        facts.backups = vec![(ShardId::new("s0").unwrap(), newest)];
+        ids(&facts)
+    };
+    assert_eq!(
+        backups(Ok(Some(Duration::from_secs(60)))),
+        Vec::<&str>::new()
+    );
+    assert_eq!(backups(Ok(Some(Duration::from_secs(7200)))), ["backup-old"]);
+    assert_eq!(backups(Ok(None)), ["backup-old"]);
+    assert_eq!(backups(Err("no directory".into())), ["unread"]);
 }

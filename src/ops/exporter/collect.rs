@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::StreamExt as _;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{Config, ShardConfig};
 use crate::direct::{Credentials, Session, get};
 use crate::error::Result;
-use crate::ops::check::{CheckOptions, Severity, check};
 use crate::ops::replication::{Member, RETAINED, Server, ask_members, judge_members};
 
 use super::ExporterOptions;
+use super::checks::{self, Checked};
 use super::page::{Kind, Page, Samples};
 
 /// No more shards than this are asked at once.
@@ -22,19 +22,20 @@ const AT_ONCE: usize = 16;
 /// A server that does not answer in this time is silent.
 const SERVER: Duration = Duration::from_secs(10);
 
-/// Every so many rounds, the settings are checked.
-const CHECKS: u64 = 20;
-
-pub(super) async fn collect(config: &Config, options: &ExporterOptions, page: &Arc<ArcSwap<Page>>) {
+pub(super) async fn collect(
+    config: &Config,
+    options: &ExporterOptions,
+    page: &Arc<ArcSwap<Page>>,
+    found: &ArcSwapOption<Checked>,
+) {
     let mut every = tokio::time::interval(options.interval);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut checked: Option<[usize; 3]> = None;
-    for round in 0_u64.. {
+    loop {
         every.tick().await;
         let began = Instant::now();
         let mut samples = Samples::default();
         let mut asked = Vec::new();
-        for shard in &config.shards {
+        for shard in config.shards.iter().filter(|_| options.servers) {
             asked.push(ask(config, shard, &options.role));
         }
         let shards: Vec<_> = futures::stream::iter(asked)
@@ -44,26 +45,8 @@ pub(super) async fn collect(config: &Config, options: &ExporterOptions, page: &A
         for (shard, answers) in shards {
             shard_samples(config, shard, &answers, &mut samples);
         }
-        if options.check && round % CHECKS == 0 {
-            let mut options_of_check = CheckOptions::new(config);
-            options_of_check.role = options.role.clone();
-            checked = match check(config, &options_of_check).await {
-                Ok(findings) => Some(
-                    [Severity::Error, Severity::Warn, Severity::Info]
-                        .map(|wanted| findings.iter().filter(|f| f.severity() == wanted).count()),
-                ),
-                Err(_) => None,
-            };
-        }
-        if let Some(counts) = checked {
-            for (severity, count) in ["error", "warn", "info"].into_iter().zip(counts) {
-                samples.gauge(
-                    "shardctl_check_findings",
-                    "Findings of shardctl check, by severity.",
-                    &[("severity", severity)],
-                    number(count),
-                );
-            }
+        if let Some(checked) = found.load().as_deref() {
+            checks::samples(checked, &mut samples);
         }
         samples.gauge(
             "shardctl_exporter_round_seconds",
@@ -148,7 +131,7 @@ async fn tell(session: &Session) -> Result<More> {
     Ok(more)
 }
 
-fn number(count: usize) -> f64 {
+pub(super) fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 

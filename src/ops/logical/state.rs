@@ -1,17 +1,12 @@
 //! How subscriptions stand: what is copied, how far behind they are, and what keeps them from working.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
-use crate::direct::{Credentials, Session, get};
+use crate::direct::{Session, get};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Lsn;
-use crate::sql::{ident, literal};
+use crate::sql::ident;
 
-use super::Endpoint;
+use super::Link;
 
 /// A subscription.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +47,8 @@ struct Subscription {
     works: bool,
     apply_errors: Option<i64>,
     copy_errors: Option<i64>,
+    /// From PostgreSQL 18 on.
+    lost: Option<i64>,
     tables: Vec<TableState>,
 }
 
@@ -63,6 +60,7 @@ SELECT coalesce(json_agg(json_build_object(
     'works', EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.relid IS NULL
                         AND w.pid IS NOT NULL),
     'apply_errors', t.apply_error_count, 'copy_errors', t.sync_error_count,
+    'lost', (to_jsonb(t) ->> 'confl_update_missing')::bigint + (to_jsonb(t) ->> 'confl_delete_missing')::bigint,
     'tables', (SELECT coalesce(json_agg(json_build_object('table', r.srrelid::regclass::text,
                         'state', r.srsubstate, 'copied', (SELECT p.tuples_processed
                             FROM pg_stat_progress_copy p
@@ -98,40 +96,7 @@ async fn kept(publisher: &Session, slot: &str) -> Result<Option<Kept>> {
     }))
 }
 
-/// The two ends of subscriptions.
-pub struct Link {
-    from: Endpoint,
-    publisher: Session,
-    subscriber: Session,
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link")
-            .field("from", &self.from)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Link {
-    /// Connects to both.
-    ///
-    /// # Errors
-    ///
-    /// What a server answers.
-    pub async fn open(
-        config: &Config,
-        from: &Endpoint,
-        to: &Endpoint,
-        role: &Credentials,
-    ) -> Result<Link> {
-        Ok(Link {
-            from: from.clone(),
-            publisher: from.open(config, role).await?,
-            subscriber: to.open(config, role).await?,
-        })
-    }
-
     /// The subscriptions of the subscriber's database.
     ///
     /// # Errors
@@ -194,11 +159,12 @@ impl Link {
         if !enabled {
             let how = match subscription.disable_on_error {
                 Some(true) => {
-                    "an error disabled it, or somebody did. The subscriber's log names the row and the \
-                     position (\"finished at\"): mend the row there, then ALTER SUBSCRIPTION … ENABLE; or \
-                     leave the whole transaction out: ALTER SUBSCRIPTION … SKIP (lsn = …), then ENABLE"
+                    format!(
+                        "an error disabled it, or somebody did: shardctl logical conflicts {name} shows the rows \
+                         and what to do"
+                    )
                 }
-                _ => "somebody disabled it: ALTER SUBSCRIPTION … ENABLE",
+                _ => format!("somebody disabled it: shardctl logical resume {name}"),
             };
             problems.push(format!(
                 "{how}. Meanwhile {} keeps its log for it",
@@ -210,6 +176,12 @@ impl Link {
                 ident(name)
             ));
         }
+        if let Some(lost @ 1..) = subscription.lost {
+            problems.push(format!(
+                "{lost} times a change found no row to change, and is lost: shardctl logical compare {name} lists the \
+                 rows that differ; pg_stat_reset_subscription_stats begins to count anew"
+            ));
+        }
         State {
             lag_bytes: kept.and_then(|kept| kept.lag),
             errors: subscription.apply_errors.zip(subscription.copy_errors),
@@ -218,115 +190,5 @@ impl Link {
             tables: subscription.tables,
             problems,
         }
-    }
-
-    /// Waits until all tables are copied, and all that is committed on the publisher now has arrived.
-    ///
-    /// # Errors
-    ///
-    /// `Refused` if the subscription is disabled, which a conflict does; `Timeout`.
-    pub async fn caught_up(
-        &self,
-        name: &str,
-        patience: Duration,
-        mut progress: impl FnMut(&State),
-    ) -> Result<State> {
-        let row = self
-            .publisher
-            .one("SELECT pg_current_wal_lsn()::text", &[])
-            .await?;
-        let end: String = get(&row, 0)?;
-        let end: Lsn = end
-            .parse()
-            .map_err(|_| Error::new(ErrorKind::Decode, "no log position"))?;
-        let deadline = Instant::now() + patience;
-        loop {
-            let state = self.state(name).await?;
-            progress(&state);
-            if !state.enabled {
-                return Err(Error::refused(format!(
-                    "subscription {name} is disabled: {}",
-                    state.problems.join("; ")
-                )));
-            }
-            let ready = state.tables.iter().all(|table| table.state == "r");
-            if ready && self.confirmed(name, end).await? {
-                return Ok(state);
-            }
-            if Instant::now() > deadline {
-                return Err(Error::new(
-                    ErrorKind::Timeout,
-                    format!(
-                        "subscription {name} has not caught up within {} s: {} bytes behind; {}",
-                        patience.as_secs(),
-                        state.lag_bytes.unwrap_or_default(),
-                        state.problems.join("; ")
-                    ),
-                ));
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    async fn confirmed(&self, name: &str, end: Lsn) -> Result<bool> {
-        let sql = format!(
-            "SELECT coalesce((SELECT confirmed_flush_lsn >= {}::pg_lsn FROM pg_replication_slots
-                               WHERE slot_name = {}), false)",
-            literal(&end.to_string()),
-            literal(name)
-        );
-        get(&self.publisher.one(&sql, &[]).await?, 0)
-    }
-
-    /// Drops a subscription, its slot and its publication, as far as they are there. The rows stay.
-    ///
-    /// # Errors
-    ///
-    /// What a server answers. It can be run again.
-    pub async fn drop_all(&self, name: &str) -> Result<()> {
-        let quoted = ident(name);
-        // The copies of single tables have slots of their own: pg_OID_sync_TABLE_SYSTEM.
-        let rows = self
-            .subscriber
-            .query(
-                "SELECT format('^pg_%s_sync_[0-9]+_%s$', oid, (SELECT system_identifier FROM pg_control_system()))
-                   FROM pg_subscription
-                  WHERE subname = $1
-                    AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
-                &[&name],
-            )
-            .await?;
-        let mut copies = String::from("^$");
-        if let Some(row) = rows.first() {
-            copies = get(row, 0)?;
-            // Without its slot it can be dropped though its publisher be another one now.
-            for sql in [
-                format!("ALTER SUBSCRIPTION {quoted} DISABLE"),
-                format!("ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE)"),
-                format!("DROP SUBSCRIPTION {quoted}"),
-            ] {
-                self.subscriber.batch(&sql).await?;
-            }
-        }
-        let slot = format!(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-              WHERE slot_name = {} OR slot_name ~ {}",
-            literal(name),
-            literal(&copies)
-        );
-        let deadline = Instant::now() + Duration::from_secs(10);
-        // Who read from it may not have noticed yet.
-        while let Err(error) = self.publisher.query(&slot, &[]).await {
-            let taken = error
-                .sqlstate()
-                .is_some_and(|state| state.as_str() == "55006");
-            if !taken || Instant::now() > deadline {
-                return Err(error);
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        self.publisher
-            .batch(&format!("DROP PUBLICATION IF EXISTS {quoted}"))
-            .await
     }
 }

@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::direct::{Credentials, find, get};
 use crate::error::{Error, Result};
 use crate::id::ShardId;
-use crate::sql::ident;
 
 /// Columns, indexes, constraints, functions, views of all schemas but the servers' and this library's. Constraints of this
 /// library differ by design.
@@ -93,65 +92,4 @@ pub async fn drift(config: &Config, role: &Credentials) -> Result<Vec<Difference
             have,
         })
         .collect())
-}
-
-/// A reference table on a shard.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Reference {
-    /// The table.
-    pub table: String,
-    /// The shard.
-    pub shard: ShardId,
-    /// How many rows it has there.
-    pub rows: i64,
-    /// A digest of them.
-    pub digest: String,
-    /// Whether most shards have others.
-    pub differs: bool,
-}
-
-/// Compares the rows of the reference tables on all shards' primaries. Changes nothing.
-///
-/// # Errors
-///
-/// What a primary answers; also that a table is missing.
-pub async fn references(config: &Config, role: &Credentials) -> Result<Vec<Reference>> {
-    let mut all = Vec::new();
-    for table in &config.references {
-        let name = format!("{}.{}", table.schema, table.name);
-        // The order of texts under "C" is the same everywhere.
-        let sql = format!(
-            "SELECT count(*), coalesce(md5(string_agg(md5(t::text), '' ORDER BY t::text COLLATE \"C\")), '')
-               FROM {}.{} t",
-            ident(&table.schema),
-            ident(&table.name)
-        );
-        let asked = config.shards.iter().map(|shard| {
-            let (name, sql) = (&name, &sql);
-            async move {
-                let primary = find(config, shard, role).await?;
-                let row = primary.session.one(sql, &[]).await?;
-                Ok::<_, Error>(Reference {
-                    table: name.clone(),
-                    shard: shard.id,
-                    rows: get(&row, 0)?,
-                    digest: get(&row, 1)?,
-                    differs: false,
-                })
-            }
-        });
-        let mut found = try_join_all(asked).await?;
-        let mut votes: BTreeMap<String, usize> = BTreeMap::new();
-        for one in &found {
-            *votes.entry(one.digest.clone()).or_default() += 1;
-        }
-        let most = votes.iter().max_by_key(|(_, count)| **count);
-        let most = most.map(|(digest, _)| digest.clone()).unwrap_or_default();
-        for one in &mut found {
-            one.differs = one.digest != most;
-        }
-        all.extend(found);
-    }
-    Ok(all)
 }

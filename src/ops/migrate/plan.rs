@@ -104,7 +104,8 @@ impl Plan {
                     .on_shard(target.shard)
                     .on_node(target.node))
             };
-            for line in &target.lines {
+            // One that was begun outside of a transaction and failed may be corrected, or taken back.
+            for line in target.lines.iter().filter(|line| line.done) {
                 let file = self
                     .migrations
                     .iter()
@@ -122,7 +123,8 @@ impl Plan {
                     ));
                 }
             }
-            let last = target.lines.iter().map(|line| line.version).max();
+            let done = target.lines.iter().filter(|line| line.done);
+            let last = done.map(|line| line.version).max();
             let late = self
                 .migrations
                 .iter()

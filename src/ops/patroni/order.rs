@@ -12,6 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 use super::rules::check;
 use super::{Act, Limits, PATIENCE, Patroni, View};
 
+/// So long the old leader is waited for, once another one leads.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// So long a standby is looked at that is too far behind.
+const CATCHING_UP: Duration = Duration::from_secs(5);
+
+/// So long a Patroni is asked again that is at something else.
+const BUSY: Duration = Duration::from_secs(30);
+
 /// A checked request.
 #[derive(Debug)]
 pub struct Order<'p, 'c> {
@@ -32,8 +41,7 @@ impl<'c> Patroni<'c> {
     ///
     /// `Refused` with the reason; `Config` if there is no such member; as [`view`](Patroni::view).
     pub async fn order(&self, act: Act, limits: &Limits) -> Result<Order<'_, 'c>> {
-        let (view, settings) = self.ask_any().await?;
-        let act = check(act, &view, &settings, limits).map_err(|e| e.on_shard(self.shard))?;
+        let (act, view) = self.allowed(&act, limits).await?;
         let leader = view.leader().map(|leader| leader.name.clone());
         let (asked, method, path, body, what) = match &act {
             Act::Switchover { to } => (
@@ -95,8 +103,33 @@ impl<'c> Patroni<'c> {
         })
     }
 
+    /// The act, checked. A standby that is too far behind is looked at again for a while: one that follows a busy leader
+    /// is so at times, and one that does not follow always.
+    async fn allowed(&self, act: &Act, limits: &Limits) -> Result<(Act, View)> {
+        let deadline = Instant::now() + CATCHING_UP;
+        loop {
+            let (mut view, settings) = self.ask_any().await?;
+            if matches!(act, Act::Switchover { .. }) {
+                self.measure(&mut view).await;
+            }
+            let error = match check(act.clone(), &view, &settings, limits) {
+                Ok(act) => return Ok((act, view)),
+                Err(error) => error.on_shard(self.shard),
+            };
+            let limits = Limits {
+                max_lag: u64::MAX,
+                ..*limits
+            };
+            let behind = check(act.clone(), &view, &settings, &limits).is_ok();
+            if !behind || Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
     /// Where a member's Patroni is asked; any, if none is named.
-    fn url_of(&self, view: &View, member: Option<&str>) -> Result<HttpUrl> {
+    pub(super) fn url_of(&self, view: &View, member: Option<&str>) -> Result<HttpUrl> {
         let found = match member {
             None => view.leader().or(view.members.first()),
             Some(name) => view.member(name),
@@ -135,11 +168,24 @@ impl Order<'_, '_> {
     /// `Refused` with Patroni's own reason; `Auth` if it wants another login; `Timeout` if it has not happened
     /// within 90 s.
     pub async fn carry_out(self) -> Result<View> {
-        let asked = self
-            .patroni
-            .ask(self.method.clone(), &self.url, self.path, Some(&self.body));
-        let (status, text) = asked.await?;
         let shard = self.patroni.shard;
+        let busy = Instant::now() + BUSY;
+        let (status, text) = loop {
+            let asked =
+                self.patroni
+                    .ask(self.method.clone(), &self.url, self.path, Some(&self.body));
+            let (status, text) = asked.await?;
+            // It restarts its server after a failure, say. What was asked for already is not asked for again.
+            let own = match self.act {
+                Act::Reinit { .. } => text.starts_with("reinit"),
+                _ => text.starts_with("restart already"),
+            };
+            let waits = status == 503 && text.contains("already in progress") && !own;
+            if !waits || Instant::now() > busy {
+                break (status, text);
+            }
+            sleep(Duration::from_secs(1)).await;
+        };
         match status {
             200 | 202 => {}
             401 | 403 => {
@@ -160,13 +206,18 @@ impl Order<'_, '_> {
             }
         }
         let deadline = Instant::now() + PATIENCE;
+        let mut settling = None;
         loop {
             let seen = self.patroni.view().await;
             if let Ok(view) = &seen
                 && self.happened(view)
                 && self.all_know().await
             {
-                return seen;
+                let until =
+                    *settling.get_or_insert_with(|| deadline.min(Instant::now() + SETTLING));
+                if self.settled(view) || Instant::now() > until {
+                    return seen;
+                }
             }
             if Instant::now() > deadline {
                 return Err(Error::new(
@@ -190,7 +241,11 @@ impl Order<'_, '_> {
         };
         match &self.act {
             Act::Switchover { to: Some(to) } | Act::Failover { to } => leads(to),
-            Act::Switchover { to: None } => view.leader().is_some(),
+            Act::Switchover { to: None } => {
+                let before = self.before.leader().map(|leader| &leader.name);
+                let leader = view.leader();
+                leader.is_some_and(|leader| leader.is_running() && Some(&leader.name) != before)
+            }
             Act::Restart { member, .. } => {
                 let found = view.member(member);
                 found.is_some_and(|found| found.is_running() && !found.pending_restart)
@@ -200,6 +255,18 @@ impl Order<'_, '_> {
             Act::Pause => view.pause,
             Act::Resume => !view.pause,
         }
+    }
+
+    /// After a switchover: that the old leader runs again, too, so that the next order finds a whole shard.
+    fn settled(&self, view: &View) -> bool {
+        let Act::Switchover { .. } = self.act else {
+            return true;
+        };
+        let old = self.before.leader();
+        let old = old.and_then(|leader| view.member(&leader.name));
+        old.is_none_or(|old| {
+            old.is_running() && old.timeline == view.leader().and_then(|l| l.timeline)
+        })
     }
 
     /// That each member's Patroni knows of a pause: until then it may still decide.
