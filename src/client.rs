@@ -35,6 +35,7 @@ mod types;
 mod write;
 
 pub(crate) use self::core::Core;
+pub use crate::pool::PoolStatus;
 pub use batch::Batch;
 pub use cluster::Cluster;
 pub use commit::{CommitOutcome, PendingCommit};

@@ -43,7 +43,7 @@ pub struct NodeStatus {
     /// The newest reign that it holds.
     pub reign: Option<ReignId>,
     /// Its timeline. A primary's whose newest reign began on another one was promoted, and nobody has
-    /// adopted it yet.
+    /// adopted it yet. A standby's server tells that of its last checkpoint; its newest reign's, where that is later.
     pub timeline: Option<Timeline>,
     /// Its log position at the last probe: insert on a primary, replay on a standby.
     pub lsn: Option<String>,
@@ -94,6 +94,10 @@ impl ShardStatus {
                 },
                 timeline: match node.state {
                     NodeState::Foreign { .. } => None,
+                    // A standby's server tells that of its last checkpoint.
+                    NodeState::Standby { .. } => node
+                        .timeline
+                        .max(node.history.as_ref().map(|h| h.newest().timeline)),
                     _ => node.timeline,
                 },
                 lsn: node.lsn.map(|lsn| lsn.to_string()),

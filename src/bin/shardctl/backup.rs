@@ -55,11 +55,11 @@ impl Backup {
         match self.command {
             Command::Archiving(command) => command.run(context).await,
             Command::Run(command) => command.run(context).await,
-            Command::List(command) => command.run(context),
+            Command::List(command) => command.run(context).await,
             Command::Verify(command) => command.run(context).await,
             Command::Check(command) => command.run(context).await,
             Command::Mark(command) => command.run(context).await,
-            Command::Prune(command) => command.run(context),
+            Command::Prune(command) => command.run(context).await,
         }
     }
 }
@@ -77,7 +77,7 @@ struct Place {
 /// Where backups are.
 #[derive(Args)]
 pub(crate) struct StoreOption {
-    /// The directory of backups and archives.
+    /// The directory of backups and archives; with a file pgbackrest.conf in it, pgBackRest has them.
     #[arg(long, env = "SHARDCTL_STORE", value_name = "DIR")]
     store: PathBuf,
 }

@@ -1,14 +1,22 @@
 //! `shardctl check`.
 
+mod also;
+mod watch;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use pgshard::id::ShardId;
-use pgshard::ops::check::{self as library, CheckOptions, Finding, RULES, Severity};
+use pgshard::ops::check::{CheckOptions, Finding, Severity};
 use serde_json::json;
+
+pub(crate) use also::Looks;
 
 use crate::context::Context;
 use crate::credentials::Login;
+use crate::duration::parse as duration;
 use crate::exit::{Exit, Usage};
 use crate::render::Report;
 
@@ -24,13 +32,18 @@ pg_hba_file_rules(), sees all. That role's password is read from PGSHARD_CHECK_P
 
 Columns: severity (error, warn, info), id, shard, node, evidence, consequence, remedy; the worst first.
 
-Exit codes: 0 nothing as bad as --fail-on was found, 1 something was, 2 wrong usage.
+Exit codes: 0 nothing as bad as --fail-on was found, 1 something was, 2 wrong usage. --watch runs until it is
+stopped.
 
 Examples:
   shardctl check
   shardctl check --user monitor --processes 12 --fail-on warn
   shardctl check --skip sync-off,hba-trust
   curl -s http://10.0.0.1:8008/config > s0.json; shardctl check --patroni-config s0=s0.json
+  shardctl check --backups /backups --max-age 26h
+  shardctl check --fdw '--remote-user reports --reporting-host rep1 --database reports --user postgres'
+  shardctl check --watch 5m
+  shardctl check --watch 5m --listen 127.0.0.1:9189
   shardctl --output json check")]
 pub(crate) struct Check {
     /// Ask as this role instead of the application's.
@@ -49,9 +62,16 @@ pub(crate) struct Check {
     #[arg(long, value_enum, default_value_t = FailOn::Error)]
     fail_on: FailOn,
 
-    /// Leave these findings out.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    skip: Vec<String>,
+    #[command(flatten)]
+    looks: Looks,
+
+    /// Check again and again, and print what is found whenever it changes.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    watch: Option<Duration>,
+
+    /// With --watch: serve the findings to Prometheus instead of printing them.
+    #[arg(long, value_name = "ADDRESS", requires = "watch")]
+    listen: Option<SocketAddr>,
 
     /// The answer of a shard's Patroni to GET /config, in a file, where the topology file names none.
     #[arg(long, value_name = "SHARD=FILE")]
@@ -80,11 +100,6 @@ impl FailOn {
 
 impl Check {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        for id in &self.skip {
-            if !RULES.iter().any(|rule| rule.id == id) {
-                return Err(Usage(format!("there is no finding {id}; see docs/check.md")).into());
-            }
-        }
         let config = context.load()?;
         let mut options = CheckOptions::new(&config);
         options.processes = self.processes;
@@ -102,8 +117,18 @@ impl Check {
                 .map_err(|error| Usage(format!("{file} cannot be read: {error}")))?;
             options.patroni.push((shard, text));
         }
-        let mut findings = library::check(&config, &options).await?;
-        findings.retain(|finding| !self.skip.iter().any(|id| id == finding.id()));
+        let mut checks = self.looks.checks(&config, options)?;
+        if let Some(every) = self.watch {
+            if every < Duration::from_secs(1) {
+                return Err(Usage("--watch is at least 1s".to_owned()).into());
+            }
+            checks.every = every;
+            return match self.listen {
+                Some(listen) => watch::serve(context, &config, checks, listen).await,
+                None => watch::print(context, &config, &checks).await,
+            };
+        }
+        let findings = checks.run(&config).await?;
         context.print(&report(&findings))?;
         if findings.is_empty() {
             context.note("nothing was found");

@@ -2,9 +2,49 @@
 
 use std::io::{BufRead, IsTerminal};
 
+use clap::Args;
+
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::say;
 use crate::render::Report;
+
+/// Whether something is to be changed.
+#[derive(Args)]
+pub(crate) struct Consent {
+    /// Show what would be done, and do nothing.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Whether only the plan is wanted.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Asks, unless told not to. `None` to go on, else the exit code: with `--dry-run` the plan is the result.
+    pub(crate) fn ends(
+        &self,
+        context: &Context,
+        plan: &Report,
+        about: &str,
+        question: &str,
+    ) -> anyhow::Result<Option<Exit>> {
+        if self.dry_run {
+            context.print(plan)?;
+            return Ok(Some(Exit::Fine));
+        }
+        if self.yes || agreed(context, plan, about, question)? {
+            return Ok(None);
+        }
+        Ok(Some(Exit::Refused))
+    }
+}
 
 /// Whether to go on: shows what would be done and asks on the terminal. Anything but "y" or "yes" is
 /// no.

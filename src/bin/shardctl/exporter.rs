@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use pgshard::ops::check::CheckOptions;
 use pgshard::ops::exporter::{Exporter as Library, ExporterOptions};
 
+use crate::check::Looks;
 use crate::context::Context;
 use crate::credentials::Login;
 use crate::duration::parse as duration;
@@ -25,6 +27,7 @@ docs/operations/monitoring.md.
 
 Examples:
   shardctl exporter --user monitor
+  shardctl exporter --user monitor --backups /backups --max-age 26h
   shardctl exporter --user monitor --listen 10.0.0.5:9188 --interval 30s")]
 pub(crate) struct Exporter {
     /// Where to listen.
@@ -46,6 +49,13 @@ pub(crate) struct Exporter {
     /// Leave the results of shardctl check out.
     #[arg(long)]
     no_check: bool,
+
+    /// How often it checks.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    check_every: Duration,
+
+    #[command(flatten)]
+    looks: Looks,
 }
 
 impl Exporter {
@@ -63,7 +73,13 @@ impl Exporter {
         }
         let mut options = ExporterOptions::new(login.role().clone());
         (options.listen, options.interval) = (self.listen, self.interval);
-        options.check = !self.no_check;
+        if !self.no_check {
+            let mut of_check = CheckOptions::new(&config);
+            of_check.role = login.role().clone();
+            let mut checks = self.looks.checks(&config, of_check)?;
+            checks.every = self.check_every.max(self.interval);
+            options.checks = Some(checks);
+        }
         let exporter = Library::bind(options).await?;
         context.note(&format!("http://{}/metrics", exporter.address()?));
         tokio::select! {

@@ -87,7 +87,9 @@ impl Failover {
             plan.undo(&admin, journal)
                 .await
                 .map_err(|e| login.explain(e))?;
-            context.note("given up: nothing is promoted; the old primary stays fenced");
+            context.note(
+                "given up: nothing is promoted; where the old primary was fenced, it stays so",
+            );
             return Ok(Exit::Fine);
         }
         let mut options = FailoverOptions::default();
@@ -108,8 +110,9 @@ impl Failover {
         let begun = self
             .procedure
             .begin(context, Plan::PROCEDURE, subject, plan, Plan::steps);
-        let Some((plan, journal)) = begun.await? else {
-            return Ok(Exit::Fine);
+        let (plan, journal) = match begun.await? {
+            Ok(begun) => begun,
+            Err(exit) => return Ok(exit),
         };
         let command = format!("failover {}", self.shard);
         let changed = plan
@@ -124,7 +127,10 @@ impl Failover {
             json!(changed.streaming),
         ]);
         context.print(&report)?;
-        context.note("the old primary is fenced: `shardctl rejoin` makes it a standby");
+        context.note(match options.fence {
+            Fence::Done => "keep the old primary fenced, as you said it is, until `shardctl rejoin` makes it a standby",
+            _ => "the old primary is fenced: `shardctl rejoin` makes it a standby",
+        });
         Ok(Exit::Fine)
     }
 }

@@ -3,6 +3,7 @@
 //! [`server`] and [`shards`] are the arguments that most of its commands share.
 
 mod advise;
+mod compared;
 mod reports;
 mod role;
 mod server;
@@ -12,11 +13,12 @@ use clap::{Args, Subcommand};
 use pgshard::fdw::{self as library, Difference};
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::render::{self, Output, Report};
+use crate::render::{self, Report};
 
+pub(crate) use compared::Compared;
 pub(crate) use server::{MaybeServer, Server};
 
 use shards::Shards;
@@ -122,17 +124,6 @@ enum Action {
     },
 }
 
-#[derive(Args)]
-struct Consent {
-    /// Show what would be done; change nothing.
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-
-    /// Do it without asking.
-    #[arg(long)]
-    yes: bool,
-}
-
 impl Fdw {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.action {
@@ -169,7 +160,7 @@ impl Fdw {
             } => {
                 let fdw = shards.plan(&context.load()?).await?;
                 let exit = apply(context, &fdw, &server, &consent).await?;
-                if analyze && matches!(exit, Exit::Fine) && !consent.dry_run {
+                if analyze && matches!(exit, Exit::Fine) && !consent.is_dry() {
                     let (login, reporting) = server.reporting()?;
                     let done = fdw.analyze(&reporting).await;
                     let tables = done.map_err(|error| login.explain(error))?;
@@ -227,7 +218,7 @@ async fn apply(
         context.note("nothing to do: everything is as it should be");
     }
     let question = format!("Do this in {}?", server.place());
-    if let Some(exit) = consent.ends(context, &planned, &question)? {
+    if let Some(exit) = ends(context, consent, &planned, &question)? {
         return Ok(exit);
     }
     let done = fdw.apply_planned(&reporting, &planned).await;
@@ -249,7 +240,7 @@ async fn take_away(
         let planned = library::report_removal(&config, &reporting, &schema, &name).await;
         let planned = planned.map_err(explain)?;
         let question = format!("Remove this report from {}?", server.place());
-        if let Some(exit) = consent.ends(context, &planned, &question)? {
+        if let Some(exit) = ends(context, consent, &planned, &question)? {
             return Ok(exit);
         }
         let done = library::remove_report(&config, &reporting, &schema, &name).await;
@@ -266,7 +257,7 @@ async fn take_away(
         config.cluster,
         server.place()
     );
-    if let Some(exit) = consent.ends(context, &planned, &question)? {
+    if let Some(exit) = ends(context, consent, &planned, &question)? {
         return Ok(exit);
     }
     let done = library::remove(&config, &reporting).await;
@@ -274,27 +265,19 @@ async fn take_away(
     Ok(Exit::Fine)
 }
 
-impl Consent {
-    /// Shows what would be done. The exit code, if that is all.
-    fn ends(
-        &self,
-        context: &Context,
-        planned: &[Difference],
-        question: &str,
-    ) -> anyhow::Result<Option<Exit>> {
-        let plan = table(planned, Some("planned"));
-        if planned.is_empty() || self.dry_run {
-            context.print(&plan)?;
-            return Ok(Some(Exit::Fine));
-        }
-        if self.yes {
-            return Ok(None);
-        }
-        let shown = plan.render(Output::Table)?;
-        let shown = String::from_utf8_lossy(&shown);
-        let agreed = confirm::agreed(context, &plan, &shown, question)?;
-        Ok((!agreed).then_some(Exit::Refused))
+/// Shows what would be done. The exit code, if that is all.
+fn ends(
+    context: &Context,
+    consent: &Consent,
+    planned: &[Difference],
+    question: &str,
+) -> anyhow::Result<Option<Exit>> {
+    let plan = table(planned, Some("planned"));
+    if planned.is_empty() {
+        context.print(&plan)?;
+        return Ok(Some(Exit::Fine));
     }
+    consent.ends(context, &plan, &plan.shown(), question)
 }
 
 fn table(differences: &[Difference], status: Option<&str>) -> Report {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgshard::ops::install::{self as library, InstallOptions, ShardPlan};
 use serde_json::{Value, json};
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::DdlRole;
 use crate::exit::Exit;
@@ -33,13 +33,8 @@ pub(crate) struct Install {
     #[command(flatten)]
     role: DdlRole,
 
-    /// Show what would be done, and the SQL; change nothing.
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-
-    /// Do it without asking.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 
     /// Only check what is installed, and what the application's role may do.
     #[arg(long, conflicts_with_all = ["dry_run", "yes", "placement_check", "guard", "ledger_retention_days"])]
@@ -114,22 +109,16 @@ impl Install {
             context.print(&table(context, install.shards(), "done"))?;
             return Ok(Exit::Fine);
         }
-        if self.dry_run {
-            context.note(&sql(install.shards()));
-            context.print(&table(context, install.shards(), "planned"))?;
-            return Ok(Exit::Fine);
+        let plan = table(context, install.shards(), "planned");
+        let shown = sql(install.shards());
+        if self.consent.is_dry() {
+            context.note(&shown);
         }
-        if !self.yes {
-            let shards = install.shards().iter();
-            let shards = shards.filter(|plan| !plan.actions.is_empty()).count();
-            if !confirm::agreed(
-                context,
-                &table(context, install.shards(), "planned"),
-                &sql(install.shards()),
-                &format!("Do this on {shards} shards?"),
-            )? {
-                return Ok(Exit::Refused);
-            }
+        let shards = install.shards().iter();
+        let shards = shards.filter(|plan| !plan.actions.is_empty()).count();
+        let question = format!("Do this on {shards} shards?");
+        if let Some(exit) = self.consent.ends(context, &plan, &shown, &question)? {
+            return Ok(exit);
         }
         let progress = context.progress();
         let bar = progress.bar(install.shards().len() as u64, "installing");

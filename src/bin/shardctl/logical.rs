@@ -1,22 +1,21 @@
 //! `shardctl logical`.
 
-use std::ops::RangeInclusive;
+mod compare;
+mod create;
+mod stopped;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use pgshard::Config;
-use pgshard::config::TableName;
-use pgshard::id::ShardId;
-use pgshard::ops::hosts::Hosts;
-use pgshard::ops::logical::{Endpoint, Link, Plan, Rows, State, Wanted};
-use serde_json::json;
+use pgshard::ops::logical::{Endpoint, Link, State};
+use serde_json::{Map, Value, json};
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::AdminRole;
 use crate::duration::parse as duration;
 use crate::exit::Exit;
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Replicate chosen tables, or some buckets of them, from one server to another: logical replication.
 #[derive(Args)]
@@ -27,7 +26,9 @@ use crate::render::{Output, Report};
 An end is a shard, whose primary is meant, or HOST:PORT/DATABASE.
 
 Columns of create: end, sql. Of status and wait: subscription, enabled, tables, ready, copied_rows, lag_bytes,
-apply_errors, copy_errors, problems. Of drop: subscription.
+apply_errors, copy_errors, problems. Of drop: subscription. Of conflicts, resume and skip: subscription, commit_lsn,
+committed_at, changes, change, table, key, stops, reason, remedy, and with --rows arriving, present. Of compare: table,
+key, published, subscribed, where the last two have the columns that differ.
 
 Exit codes: 0 done and well, 1 a problem, or a server's error, 2 wrong usage, 3 unreachable or not in time, 4 refused,
 with the reason.
@@ -37,6 +38,10 @@ Examples:
   shardctl logical create import --from old:5432/bank --to s0 --all-tables --rows-of s0 --yes
   shardctl logical status --from s0 --to reports:5432/reports
   shardctl logical wait reports --from s0 --to reports:5432/reports --wait 1h
+  shardctl logical compare reports --from s0 --to reports:5432/reports
+  shardctl logical conflicts reports --from s0 --to reports:5432/reports --rows
+  shardctl logical resume reports --from s0 --to reports:5432/reports
+  shardctl logical skip reports --from s0 --to reports:5432/reports --dry-run
   shardctl logical drop reports --from s0 --to reports:5432/reports"
 )]
 pub(crate) struct Logical {
@@ -46,7 +51,11 @@ pub(crate) struct Logical {
 
 #[derive(Subcommand)]
 enum Command {
-    Create(Create),
+    Create(create::Create),
+    Compare(compare::Compare),
+    Conflicts(stopped::Conflicts),
+    Resume(stopped::Resume),
+    Skip(stopped::Skip),
     /// Show how subscriptions stand. Changes nothing.
     Status {
         #[command(flatten)]
@@ -73,7 +82,7 @@ enum Command {
         ends: Ends,
 
         #[command(flatten)]
-        agree: Agree,
+        consent: Consent,
     },
 }
 
@@ -92,88 +101,14 @@ struct Ends {
     admin: AdminRole,
 }
 
-#[derive(Args)]
-struct Agree {
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-}
-
-/// Make a publication, a slot and a subscription, after checking both ends.
-#[derive(Args)]
-struct Create {
-    /// The name of all three: a-z, 0-9, _.
-    name: String,
-
-    #[command(flatten)]
-    ends: Ends,
-
-    /// The tables, as in the topology file.
-    #[arg(
-        long,
-        value_name = "TABLE",
-        value_delimiter = ',',
-        required_unless_present = "all_tables"
-    )]
-    table: Vec<String>,
-
-    /// All sharded tables of the topology file.
-    #[arg(long, conflicts_with = "table")]
-    all_tables: bool,
-
-    /// Only rows that the shard map gives to this shard.
-    #[arg(long, value_name = "SHARD", conflicts_with = "buckets")]
-    rows_of: Option<ShardId>,
-
-    /// Only rows of these buckets, such as 0-1023,4095.
-    #[arg(long, value_name = "BUCKETS", value_delimiter = ',', value_parser = buckets)]
-    buckets: Vec<RangeInclusive<u32>>,
-
-    /// Do not copy what is there: only what is written from now on arrives.
-    #[arg(long)]
-    no_copy: bool,
-
-    /// Copy though the subscriber's tables have rows.
-    #[arg(long)]
-    allow_rows: bool,
-
-    /// The role as which the subscriber comes. Without it, that of hosts.toml, else replicator.
-    #[arg(long, value_name = "ROLE")]
-    replication_user: Option<String>,
-
-    /// The file with its password on the subscriber's machine, as .pgpass.
-    #[arg(long, value_name = "FILE")]
-    passfile: Option<String>,
-
-    /// More of the connection string, such as "sslmode=verify-full".
-    #[arg(long, value_name = "KEYWORDS", default_value = "")]
-    conninfo: String,
-
-    #[command(flatten)]
-    agree: Agree,
-}
-
-fn buckets(text: &str) -> Result<RangeInclusive<u32>, String> {
-    let number = |text: &str| {
-        text.parse::<u32>()
-            .map_err(|_| format!("{text:?} is no bucket"))
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let range = number(first)?..=number(last)?;
-    match range.is_empty() {
-        true => Err(format!("{text}: the first one is the larger")),
-        false => Ok(range),
-    }
-}
-
 impl Logical {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self.command {
             Command::Create(create) => create.run(context).await,
+            Command::Compare(compare) => compare.run(context).await,
+            Command::Conflicts(conflicts) => conflicts.run(context).await,
+            Command::Resume(resume) => resume.run(context).await,
+            Command::Skip(skip) => skip.run(context).await,
             Command::Status { ends } => {
                 let (link, login) = ends.open(context).await?;
                 let states = link.states().await.map_err(|error| login.explain(error))?;
@@ -192,20 +127,20 @@ impl Logical {
                 context.print(&report(&states))?;
                 Ok(exit(&states))
             }
-            Command::Drop { name, ends, agree } => {
+            Command::Drop {
+                name,
+                ends,
+                consent,
+            } => {
                 let (link, login) = ends.open(context).await?;
                 let mut plan = Report::new(["subscription"]);
                 plan.row([json!(name)]);
-                if agree.dry_run {
-                    context.print(&plan)?;
-                    return Ok(Exit::Fine);
-                }
-                let shown = format!(
+                let about = format!(
                     "Subscription {name} of {} is dropped with its slot. ",
                     ends.to
                 );
-                if !agree.yes && !confirm::agreed(context, &plan, &shown, "Do this?")? {
-                    return Ok(Exit::Fine);
+                if let Some(exit) = consent.ends(context, &plan, &about, "Do this?")? {
+                    return Ok(exit);
                 }
                 let dropped = link.drop_all(&name).await;
                 dropped.map_err(|error| login.explain(error))?;
@@ -224,78 +159,6 @@ impl Ends {
             .await
             .map_err(|error| login.explain(error))?;
         Ok((link, login))
-    }
-}
-
-impl Create {
-    async fn run(self, context: &Context) -> anyhow::Result<Exit> {
-        let config = context.load()?;
-        let file = context.config_path().with_file_name("hosts.toml");
-        let hosts = file.exists().then(|| Hosts::load(&file)).transpose()?;
-        let login = self.ends.admin.login()?;
-        let wanted = self.wanted(&config, hosts.as_ref());
-        let plan = Plan::new(&config, hosts.as_ref(), &wanted, login.role())
-            .await
-            .map_err(|error| login.explain(error))?;
-        let mut report = Report::new(["end", "sql"]);
-        for change in plan.changes() {
-            report.row([json!(change.end), json!(change.sql)]);
-        }
-        for note in plan.notes() {
-            context.note(&format!("note: {note}"));
-        }
-        if self.agree.dry_run || plan.changes().is_empty() {
-            context.print(&report)?;
-            return Ok(Exit::Fine);
-        }
-        let shown = String::from_utf8_lossy(&report.render(Output::Table)?).into_owned();
-        if !self.agree.yes && !confirm::agreed(context, &report, &shown, "Do this?")? {
-            return Ok(Exit::Fine);
-        }
-        plan.apply(|change| context.note(&change.sql))
-            .await
-            .map_err(|error| login.explain(error))?;
-        context.print(&report)?;
-        Ok(Exit::Fine)
-    }
-
-    fn wanted(&self, config: &Config, hosts: Option<&Hosts>) -> Wanted {
-        let tables = match self.all_tables {
-            true => config
-                .tables
-                .iter()
-                .map(|table| table.name.clone())
-                .collect(),
-            false => self.table.iter().map(|name| table(name)).collect(),
-        };
-        let (from, to) = (self.ends.from.clone(), self.ends.to.clone());
-        let mut wanted = Wanted::new(&self.name, from, to, tables);
-        wanted.rows = match (self.rows_of, self.buckets.is_empty()) {
-            (Some(shard), _) => Rows::OfShard(shard),
-            (None, false) => Rows::OfBuckets(self.buckets.clone()),
-            (None, true) => Rows::All,
-        };
-        (wanted.copy, wanted.allow_rows) = (!self.no_copy, self.allow_rows);
-        if let Some(hosts) = hosts {
-            wanted.user.clone_from(&hosts.replication_user);
-            wanted.conninfo.clone_from(&hosts.conninfo);
-        }
-        if let Some(user) = &self.replication_user {
-            wanted.user.clone_from(user);
-        }
-        if !self.conninfo.is_empty() {
-            wanted.conninfo.clone_from(&self.conninfo);
-        }
-        wanted.passfile.clone_from(&self.passfile);
-        wanted
-    }
-}
-
-fn table(name: &str) -> TableName {
-    let (schema, name) = name.split_once('.').unwrap_or(("public", name));
-    TableName {
-        schema: schema.to_owned(),
-        name: name.to_owned(),
     }
 }
 
@@ -350,4 +213,12 @@ fn exit(states: &[State]) -> Exit {
         true => Exit::Fine,
         false => Exit::Problem,
     }
+}
+
+/// The columns of a row.
+fn object(values: &[(String, Option<String>)]) -> Value {
+    let pairs = values
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)));
+    Value::Object(pairs.collect::<Map<_, _>>())
 }

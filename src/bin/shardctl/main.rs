@@ -29,6 +29,9 @@ mod logging;
 mod logical;
 mod migrate;
 mod patroni;
+mod pgbouncer;
+mod pgpool;
+mod picture;
 mod procedure;
 mod progress;
 mod query;
@@ -41,6 +44,7 @@ mod split_brain;
 mod stack;
 mod status;
 mod switchover;
+mod top;
 mod topology;
 mod wal;
 mod watch;
@@ -118,11 +122,15 @@ enum Command {
     Locate(locate::Locate),
     Fdw(fdw::Fdw),
     Status(status::Status),
+    Top(top::Top),
     Topology(topology::Topology),
     Watch(watch::Watch),
     Query(query::Query),
     Migrate(migrate::Migrate),
     Patroni(patroni::Patroni),
+    #[command(name = "pgbouncer")]
+    PgBouncer(pgbouncer::PgBouncer),
+    Pgpool(pgpool::Pgpool),
     Render(stack::Render),
     Replication(replication::Replication),
     Logical(logical::Logical),
@@ -155,11 +163,14 @@ impl Command {
             Command::Ledger(command) => command.run(context).await,
             Command::Watch(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
+            Command::Top(command) => command.run(context).await,
             Command::Topology(command) => command.run(context).await,
             Command::Query(command) => command.run(context).await,
             Command::Render(command) => command.run(context),
             Command::Migrate(command) => command.run(context).await,
             Command::Patroni(command) => command.run(context).await,
+            Command::PgBouncer(command) => command.run(context).await,
+            Command::Pgpool(command) => command.run(context).await,
             Command::Replication(command) => command.run(context).await,
             Command::Logical(command) => command.run(context).await,
             Command::Switchover(command) => command.run(context).await,
@@ -217,5 +228,92 @@ mod tests {
             let heading = format!("\n## `{}`\n", command.get_name());
             assert!(CHAPTER.contains(&heading), "docs/shardctl.md: {heading}");
         }
+    }
+
+    /// The pages of the documentation, with their texts.
+    fn pages() -> Vec<(String, String)> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut left = vec![root.join("docs"), root.join("README.md")];
+        let mut pages = Vec::new();
+        while let Some(path) = left.pop() {
+            if path.is_dir() {
+                let entries = std::fs::read_dir(path).unwrap();
+                left.extend(entries.map(|entry| entry.unwrap().path()));
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                pages.push((path.display().to_string(), text));
+            }
+        }
+        pages
+    }
+
+    /// A line with a word in place of each variable and substitution of the shell.
+    fn plain(line: &str) -> String {
+        let mut plain = String::new();
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once('$') {
+            plain.push_str(before);
+            let end = match after.strip_prefix('(') {
+                Some(inside) => inside.find(')').map_or(after.len(), |at| at + 2),
+                None => {
+                    let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    after.find(|c| !name(c)).unwrap_or(after.len())
+                }
+            };
+            plain.push_str(if end == 0 { "$" } else { "word" });
+            rest = &after[end..];
+        }
+        plain + rest
+    }
+
+    /// The commands of a shell's line that are this program's, as words.
+    fn own(line: &str) -> Vec<Vec<String>> {
+        let line = &plain(line);
+        let mut all = Vec::new();
+        for part in line.split("&&").flat_map(|part| part.split(['|', ';'])) {
+            let words = shlex::split(part).unwrap_or_default();
+            let words: Vec<String> = words.into_iter().take_while(|word| word != ">").collect();
+            let words = match words.split_first() {
+                Some((first, rest)) if first == "cargo" => rest.to_vec(),
+                _ => words,
+            };
+            // What is left out on a page is the reader's.
+            let whole = !words.iter().any(|word| word.contains('…'));
+            if words.first().is_some_and(|word| word == "shardctl") && whole {
+                all.push(words);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn commands_on_the_pages_are_understood() {
+        let mut understood = 0;
+        let mut wrong = Vec::new();
+        for (page, text) in pages() {
+            let blocks = text.split("```sh\n").skip(1);
+            let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
+            for line in blocks.flat_map(|block| {
+                block
+                    .replace("\\\n", " ")
+                    .lines()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            }) {
+                for mut words in own(&line) {
+                    understood += 1;
+                    // A variable that the page sets stands for it.
+                    let stored = ["backup", "restore"].contains(&words[1].as_str());
+                    if stored && text.contains("export SHARDCTL_STORE=") {
+                        words.push("--store=/backups".to_owned());
+                    }
+                    if let Err(error) = super::Cli::command().try_get_matches_from(&words) {
+                        wrong.push(format!("{page}: {words:?}: {error}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(understood > 100, "only {understood} commands were found");
     }
 }

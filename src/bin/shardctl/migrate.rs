@@ -1,5 +1,7 @@
 //! `shardctl migrate`.
 
+mod load;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use pgshard::id::ShardId;
 use pgshard::ops::migrate::{self as library, ApplyOptions, Migration, Plan};
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::{DdlRole, Login};
 use crate::duration::parse as duration;
 use crate::exit::Exit;
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Change the schema on all shards: your own SQL files, a canary shard first.
 #[derive(Args)]
@@ -30,7 +32,8 @@ Examples:
   shardctl migrate apply --dir migrations --ddl-user bank_owner --canary s0 --yes
   shardctl migrate status --dir migrations --ddl-user bank_owner
   shardctl migrate drift --ddl-user bank_owner
-  shardctl migrate references --ddl-user bank_owner"
+  shardctl migrate references --ddl-user bank_owner
+  shardctl migrate load currencies --file currencies.csv --ddl-user bank_owner --dry-run"
 )]
 pub(crate) struct Migrate {
     #[command(subcommand)]
@@ -49,6 +52,7 @@ enum Command {
     Drift(Role),
     /// Compare the rows of the reference tables on all shards. Changes nothing. Exit code 1 if they differ.
     References(Role),
+    Load(load::Load),
 }
 
 #[derive(Args)]
@@ -97,13 +101,8 @@ struct Apply {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
 
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Show what would be applied, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Files {
@@ -126,6 +125,7 @@ impl Migrate {
                 Ok(problem(!report.is_empty()))
             }
             Command::Apply(apply) => apply.run(context, &config).await,
+            Command::Load(load) => load.run(context, &config).await,
             Command::Status(files) => {
                 let plan = files.plan(&config, &files.role.login()?).await?;
                 let mut report = Report::new(["version", "name", "shard", "state"]);
@@ -179,16 +179,15 @@ impl Apply {
         let login = self.files.role.login()?;
         let plan = self.files.plan(config, &login).await?;
         let planned = pending(&plan);
-        if self.dry_run || planned.is_empty() {
+        if planned.is_empty() {
             context.print(&planned)?;
             return Ok(Exit::Fine);
         }
-        if !self.yes {
-            let shown = planned.render(Output::Table)?;
-            let shown = String::from_utf8_lossy(&shown);
-            if !confirm::agreed(context, &planned, &shown, "Apply this?")? {
-                return Ok(Exit::Fine);
-            }
+        if let Some(exit) = self
+            .consent
+            .ends(context, &planned, &planned.shown(), "Apply this?")?
+        {
+            return Ok(exit);
         }
         let mut options = ApplyOptions::default();
         (options.lock_timeout, options.attempts) = (self.lock_timeout, self.attempts);

@@ -8,7 +8,7 @@ use pgshard::id::ShardId;
 use pgshard::ops::patroni::{Act, Limits, Patroni as Library, View};
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::Login;
 use crate::exit::{Exit, Usage};
@@ -145,13 +145,8 @@ struct Change {
     #[arg(long, value_name = "FILE", requires = "patroni_user")]
     patroni_password_file: Option<PathBuf>,
 
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Patroni {
@@ -228,13 +223,9 @@ impl Change {
         let order = patroni.order(act, &limits).await?;
         let mut plan = Report::new(["shard", "what"]);
         plan.row([json!(shard), json!(order.what())]);
-        if self.dry_run {
-            context.print(&plan)?;
-            return Ok(Exit::Fine);
-        }
         let shown = format!("Shard {shard}: {}. ", order.what());
-        if !self.yes && !confirm::agreed(context, &plan, &shown, "Do this?")? {
-            return Ok(Exit::Fine);
+        if let Some(exit) = self.consent.ends(context, &plan, &shown, "Do this?")? {
+            return Ok(exit);
         }
         let waiting = context.progress().spinner(order.what().to_owned());
         let view = order.carry_out().await;

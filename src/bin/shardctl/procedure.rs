@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::{AdminRole, Login};
+use crate::exit::Exit;
 use crate::render::Report;
 
 /// Where the machines are, and who changes the servers.
@@ -70,13 +71,8 @@ pub(crate) struct Procedure {
     #[command(flatten)]
     directory: Directory,
 
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 
     /// Go on with an interrupted run: what it has done is not done again.
     #[arg(long)]
@@ -108,7 +104,7 @@ impl Procedure {
     }
 
     /// The plan to carry out and its journal: an interrupted one if asked, else a new one that was shown
-    /// and agreed to. `None` if nothing is to be done.
+    /// and agreed to. Else the exit code.
     pub(crate) async fn begin<P: Serialize + DeserializeOwned>(
         &self,
         context: &Context,
@@ -116,26 +112,19 @@ impl Procedure {
         subject: &str,
         plan: impl Future<Output = anyhow::Result<P>>,
         steps: impl Fn(&P) -> pgshard::Result<Vec<Step>>,
-    ) -> anyhow::Result<Option<(P, Journal)>> {
+    ) -> anyhow::Result<Result<(P, Journal), Exit>> {
         if self.resume {
-            return self.interrupted(context, procedure, subject).map(Some);
+            return self.interrupted(context, procedure, subject).map(Ok);
         }
         let plan = plan.await?;
         let report = report(&steps(&plan)?);
-        if self.dry_run {
-            context.print(&report)?;
-            return Ok(None);
-        }
-        if !self.yes {
-            let shown =
-                String::from_utf8_lossy(&report.render(crate::render::Output::Table)?).into_owned();
-            if !confirm::agreed(context, &report, &shown, "Do this?")? {
-                return Ok(None);
-            }
+        let about = report.shown();
+        if let Some(exit) = self.consent.ends(context, &report, &about, "Do this?")? {
+            return Ok(Err(exit));
         }
         let mut journal = Journal::begin(&self.directory.path(context), procedure, subject, &plan)?;
         listen(context, &mut journal);
-        Ok(Some((plan, journal)))
+        Ok(Ok((plan, journal)))
     }
 }
 

@@ -67,8 +67,9 @@ impl Rejoin {
             plan,
             Plan::steps,
         );
-        let Some((plan, journal)) = begun.await? else {
-            return Ok(Exit::Fine);
+        let (plan, journal) = match begun.await? {
+            Ok(begun) => begun,
+            Err(exit) => return Ok(exit),
         };
         let began = std::time::Instant::now();
         let command = format!("rejoin {}", self.node);

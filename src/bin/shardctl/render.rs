@@ -4,13 +4,14 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use comfy_table::{
-    Attribute, Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets,
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets,
 };
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
 use crate::exit::Closed;
+use crate::picture::{self, Tint};
 
 /// The form of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -32,6 +33,7 @@ pub(crate) enum Output {
 pub(crate) struct Report {
     columns: Vec<String>,
     rows: Vec<Vec<Value>>,
+    tint: Option<fn(&str) -> Option<Tint>>,
 }
 
 impl Report {
@@ -40,7 +42,14 @@ impl Report {
         Report {
             columns: columns.into_iter().map(Into::into).collect(),
             rows: Vec::new(),
+            tint: None,
         }
+    }
+
+    /// With words in colours, where a terminal wants them.
+    pub(crate) fn tinted(mut self, tint: fn(&str) -> Option<Tint>) -> Self {
+        self.tint = Some(tint);
+        self
     }
 
     /// Adds a row; as many values as columns, in their order.
@@ -54,6 +63,11 @@ impl Report {
     /// Whether there are no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The table for people, whatever the output is.
+    pub(crate) fn shown(&self) -> String {
+        self.table()
     }
 
     /// The bytes to print.
@@ -82,6 +96,7 @@ impl Report {
 
     fn table(&self) -> String {
         let mut table = Table::new();
+        let colours = picture::colours();
         table.load_preset(presets::NOTHING);
         table.set_style(TableComponent::HeaderLines, '─');
         table.set_style(TableComponent::MiddleHeaderIntersections, '─');
@@ -101,7 +116,16 @@ impl Report {
         }
         for row in &self.rows {
             table.add_row(row.iter().map(|value| {
-                let cell = Cell::new(printable(&plain(value)));
+                let text = printable(&plain(value));
+                let tint = self.tint.filter(|_| colours).and_then(|tint| tint(&text));
+                let mut cell = Cell::new(text);
+                if let Some(tint) = tint {
+                    cell = cell.fg(match tint {
+                        Tint::Good => Color::Green,
+                        Tint::Doubtful => Color::Yellow,
+                        Tint::Bad => Color::Red,
+                    });
+                }
                 if value.is_number() {
                     cell.set_alignment(CellAlignment::Right)
                 } else {

@@ -11,12 +11,12 @@ use pgshard::ops::journal::Journal;
 use serde_json::json;
 
 use crate::backup::{StoreOption, shards};
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::duration::parse as duration;
 use crate::exit::Exit;
 use crate::procedure::Directory;
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Make servers of backups, as they were at a moment, in new directories.
 ///
@@ -89,13 +89,8 @@ pub(crate) struct Restore {
     #[command(flatten)]
     directory: Directory,
 
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 
     /// Go on with an interrupted run.
     #[arg(long, conflicts_with = "dry_run")]
@@ -120,6 +115,10 @@ impl Restore {
         })
     }
 
+    fn has_target(&self) -> bool {
+        self.latest || self.time.is_some() || self.lsn.is_some() || self.name.is_some()
+    }
+
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let config = context.load()?;
         let store = self.store.open()?;
@@ -132,14 +131,36 @@ impl Restore {
         if self.resume || self.undo {
             let mut begun = Vec::new();
             for head in Journal::unfinished(&directory)? {
-                let ours = named.iter().any(|shard| shard.as_str() == head.subject);
-                if head.procedure == Plan::PROCEDURE && ours {
-                    let plan: Plan = head.arguments()?;
+                if head.procedure != Plan::PROCEDURE {
+                    continue;
+                }
+                let plan: Plan = head.arguments()?;
+                let ours = |shard: &ShardId| {
+                    let to = std::path::absolute(self.to.join(shard.as_str()));
+                    to.is_ok_and(|to| to == plan.data())
+                };
+                if named.iter().any(ours) {
                     begun.push((plan, Journal::resume(&directory, head.id)?));
                 }
             }
             if begun.is_empty() {
-                return Err(pgshard::Error::refused("no restore was interrupted").into());
+                return Err(pgshard::Error::refused(format!(
+                    "no restore into {} was interrupted: see shardctl journal list",
+                    self.to.display()
+                ))
+                .into());
+            }
+            if self.has_target()
+                && let Some((plan, _)) = begun
+                    .iter()
+                    .find(|(plan, _)| Some(plan.target()) != self.target().ok().as_ref())
+            {
+                let text = format!(
+                    "the interrupted restore into {} goes to {}: leave the target out",
+                    plan.data().display(),
+                    plan.target()
+                );
+                return Err(crate::exit::Usage(text).into());
             }
             if self.undo {
                 for (plan, journal) in begun {
@@ -175,16 +196,11 @@ impl Restore {
                 shown.row([json!(plan.shard()), json!(step.name), json!(step.what)]);
             }
         }
-        if self.dry_run {
-            context.print(&shown)?;
-            return Ok(Exit::Fine);
-        }
-        if !self.yes {
-            let text = shown.render(Output::Table)?;
-            let text = String::from_utf8_lossy(&text);
-            if !confirm::agreed(context, &shown, &text, "Do this?")? {
-                return Ok(Exit::Fine);
-            }
+        if let Some(exit) = self
+            .consent
+            .ends(context, &shown, &shown.shown(), "Do this?")?
+        {
+            return Ok(exit);
         }
         self.carry_out(context, &store, plans).await
     }
@@ -203,7 +219,10 @@ impl Restore {
                 let bar = progress.spinner(plan.shard().to_owned());
                 let journal = match journal {
                     Some(journal) => journal,
-                    None => Journal::begin(directory, Plan::PROCEDURE, plan.shard(), &plan)?,
+                    None => {
+                        let subject = plan.data().display().to_string();
+                        Journal::begin(directory, Plan::PROCEDURE, &subject, &plan)?
+                    }
                 };
                 let told = |lsn: &str| bar.set_message(format!("{} {lsn}", plan.shard()));
                 let restored = plan.run(store, journal, told).await;
@@ -247,7 +266,10 @@ impl Restore {
         context.print(&report)?;
         match failed {
             None => Ok(Exit::Fine),
-            Some(error) => Err(crate::procedure::interrupted(error.into(), "restore")),
+            Some(error) => {
+                let command = format!("restore --to {}", self.to.display());
+                Err(crate::procedure::interrupted(error.into(), &command))
+            }
         }
     }
 }

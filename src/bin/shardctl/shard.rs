@@ -10,7 +10,7 @@ use pgshard::ops::acts::{self as library, ActOptions, Logged, Plan, Step};
 use pgshard::topology::OperatorAct;
 use serde_json::{Value, json};
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::DdlRole;
 use crate::duration;
@@ -163,13 +163,8 @@ struct How {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     wait: Duration,
 
-    /// Show what would be done; change nothing.
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-
-    /// Do it without asking.
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 fn node_id(text: &str) -> Result<NodeId, String> {
@@ -257,19 +252,14 @@ impl How {
         for note in plan.notes() {
             context.note(&format!("note: {note}"));
         }
-        if self.dry_run {
+        if self.consent.is_dry() {
             context.note(&sql(&plan));
-            context.print(&table(context, shard, act, plan.steps(), None))?;
-            return Ok(Exit::Fine);
         }
-        if !self.yes {
-            let planned = table(context, shard, act, plan.steps(), None);
-            let shown = planned.render(Output::Table)?;
-            let shown = String::from_utf8_lossy(&shown);
-            let question = format!("Do this to shard {shard}?");
-            if !confirm::agreed(context, &planned, &shown, &question)? {
-                return Ok(Exit::Refused);
-            }
+        let planned = table(context, shard, act, plan.steps(), None);
+        let question = format!("Do this to shard {shard}?");
+        let shown = planned.shown();
+        if let Some(exit) = self.consent.ends(context, &planned, &shown, &question)? {
+            return Ok(exit);
         }
         let (shard, act, steps) = (plan.shard(), plan.act(), plan.steps().to_vec());
         let done = plan.apply().await?;

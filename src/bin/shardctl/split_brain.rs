@@ -1,6 +1,7 @@
 //! `shardctl split-brain`.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -20,8 +21,8 @@ use crate::render::Report;
 /// Run it before a rejoin throws that away. Where two servers take writes, name the one that is right.
 #[derive(Args)]
 #[command(after_help = "\
-Columns: node, timeline, writable, fork (the end of what both have), commits, first, last, table, inserted,
-updated, deleted; a row a table. Numbers are lower bounds if more is true.
+Columns: node, timeline, writable, fork (the end of what both have), commits, prepared (and not decided),
+first, last, table, inserted, updated, deleted; a row a table. Numbers are lower bounds if more is true.
 
 Exit codes: 0 nothing is lost by a rejoin, 1 something would be, 3 unreachable, 4 refused.
 
@@ -55,6 +56,14 @@ impl SplitBrain {
             .map_err(|error| login.explain(error))?;
         if let Some(file) = &self.rows {
             write_rows(file, &found)?;
+            let tables = found.iter().flat_map(|found| &found.tables);
+            for table in tables.filter(|table| table.rows_cut) {
+                context.note(&format!(
+                    "{} has more rows than the {} that were written: compare the table itself",
+                    table.name,
+                    table.rows.len()
+                ));
+            }
         }
         context.print(&report(&found))?;
         if found.is_empty() {
@@ -69,6 +78,8 @@ fn write_rows(file: &Path, found: &[Divergence]) -> anyhow::Result<()> {
     let open = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
+        // They are customers' rows.
+        .mode(0o600)
         .open(file);
     let mut out = open.with_context(|| format!("cannot create {}", file.display()))?;
     for divergence in found {
@@ -85,8 +96,8 @@ fn write_rows(file: &Path, found: &[Divergence]) -> anyhow::Result<()> {
 
 fn report(found: &[Divergence]) -> Report {
     let mut report = Report::new([
-        "node", "timeline", "writable", "fork", "commits", "first", "last", "table", "inserted",
-        "updated", "deleted", "more",
+        "node", "timeline", "writable", "fork", "commits", "prepared", "first", "last", "table",
+        "inserted", "updated", "deleted", "more",
     ]);
     for divergence in found {
         let (first, last) = divergence.between.clone().unzip();
@@ -96,6 +107,7 @@ fn report(found: &[Divergence]) -> Report {
             json!(divergence.writable),
             json!(divergence.fork.to_string()),
             json!(divergence.commits),
+            json!(divergence.prepared),
             json!(first),
             json!(last),
         ];

@@ -6,11 +6,12 @@ use futures::future::join_all;
 use pgshard::client::{NodeStatus, ShardStatus};
 use pgshard::topology::{Mode, NodeState, ShardState, View};
 use pgshard::{Cluster, Config};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::duration;
 use crate::exit::Exit;
+use crate::picture;
 use crate::render::{Output, Report};
 
 /// Show every node: who is primary, how far replicas are behind, what is down.
@@ -19,12 +20,15 @@ use crate::render::{Output, Report};
 /// every shard has its primary and every node can be read, else when the wait is over.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Columns: shard; shard_state (steady, suspect, searching, contested, fenced); mode (that operators set: open,
+The table has what fits in 80 columns, with bars of the lag: the same length more for each doubling from 1 KiB to 256 MiB.
+Colours are for terminals, unless NO_COLOR is set.
+
+Columns of json and csv: shard; shard_state (steady, suspect, searching, contested, fenced); mode (that operators set: open,
 read-only, drained, fenced; shardctl shard acts says who and why); node; role (primary,
 standby, superseded, forked, foreign, starting, down, unknown); reign (the term of the primary that
 the node follows); timeline (of the server; a primary's whose reign is of another timeline was promoted
 and is not adopted yet); lsn; lag_bytes (of a standby's replay); latency_ms (of a probe); readable; fenced (by an operator); pool
-(this process's connections: open and lent); failure; reason (of the shard; json and csv only).
+(this process's connections: open and lent); failure; reason (of the shard).
 
 Exit codes: 0 all shards are steady and all nodes readable, 1 otherwise, 3 no server answered.
 
@@ -45,6 +49,11 @@ impl Status {
             if let Some(reason) = &shard.reason {
                 context.note(&format!("shard {}: {reason}", shard.shard));
             }
+            for node in &shard.nodes {
+                if let Some(failure) = &node.failure {
+                    context.note(&format!("node {}: {failure}", node.node));
+                }
+            }
         }
         Ok(exit(&shards))
     }
@@ -52,9 +61,26 @@ impl Status {
 
 /// What a client sees once all is well, or the wait is over.
 pub(crate) async fn observe(config: Config, wait: Duration) -> pgshard::Result<Vec<ShardStatus>> {
-    let cluster = Cluster::observe(config)?;
+    observe_until(config, wait, is_well).await
+}
+
+/// What a client sees once a condition holds for each shard, or the wait is over.
+pub(crate) async fn observe_until(
+    config: Config,
+    wait: Duration,
+    holds: fn(&View) -> bool,
+) -> pgshard::Result<Vec<ShardStatus>> {
+    seen_by(Cluster::observe(config)?, wait, holds).await
+}
+
+/// The same, as this client sees it, which is closed then.
+pub(crate) async fn seen_by(
+    cluster: Cluster,
+    wait: Duration,
+    holds: fn(&View) -> bool,
+) -> pgshard::Result<Vec<ShardStatus>> {
     let shards = cluster.config().shards.iter().map(|shard| shard.id);
-    let waits = shards.map(|shard| cluster.wait_for(shard, wait, is_well));
+    let waits = shards.map(|shard| cluster.wait_for(shard, wait, holds));
     for waited in join_all(waits).await {
         waited?;
     }
@@ -90,8 +116,14 @@ fn is_steady(shard: &ShardStatus) -> bool {
 }
 
 fn report(context: &Context, shards: &[ShardStatus]) -> Report {
-    let for_people = context.output() == Output::Table;
-    let mut columns = vec![
+    match context.output() {
+        Output::Table => for_people(shards),
+        Output::Json | Output::Csv => for_programs(shards),
+    }
+}
+
+fn for_programs(shards: &[ShardStatus]) -> Report {
+    let mut report = Report::new([
         "shard",
         "shard_state",
         "mode",
@@ -106,65 +138,74 @@ fn report(context: &Context, shards: &[ShardStatus]) -> Report {
         "fenced",
         "pool",
         "failure",
-    ];
-    if !for_people {
-        columns.push("reason");
-    }
-    let mut report = Report::new(columns);
+        "reason",
+    ]);
     for shard in shards {
         for node in &shard.nodes {
-            let mut row = vec![
+            let pool = &node.pool;
+            let open = pool.read + pool.write;
+            report.row([
                 json!(shard.shard),
                 json!(shard.state),
                 json!(shard.mode),
                 json!(node.node),
                 json!(node.state),
-                reign(node, for_people),
+                json!(node.reign.map(|reign| reign.to_string())),
                 json!(node.timeline),
                 json!(node.lsn),
                 json!(node.lag_bytes),
                 json!(node.latency.map(millis)),
-                yes(node.readable, for_people),
-                yes(node.fenced, for_people),
-                pool(node, for_people),
+                json!(node.readable),
+                json!(node.fenced),
+                json!({"open": open, "lent": pool.lent, "waiting": pool.waiting}),
                 json!(node.failure),
-            ];
-            if !for_people {
-                row.push(json!(shard.reason));
-            }
-            report.row(row);
+                json!(shard.reason),
+            ]);
+        }
+    }
+    report
+}
+
+/// What fits in a terminal; the rest is told below.
+fn for_people(shards: &[ShardStatus]) -> Report {
+    let columns = [
+        "shard", "state", "mode", "node", "role", "reign", "tl", "lag", "", "ms", "reads",
+    ];
+    let mut report = Report::new(columns).tinted(picture::tint);
+    let unicode = picture::is_unicode();
+    for shard in shards {
+        for node in &shard.nodes {
+            let lag = node.lag_bytes;
+            report.row([
+                json!(shard.shard),
+                json!(shard.state),
+                json!(shard.mode),
+                json!(node.node),
+                json!(node.state),
+                json!(short(node)),
+                json!(node.timeline),
+                json!(lag.map(picture::bytes)),
+                json!(lag.map(|lag| picture::bar(lag, 8, unicode))),
+                json!(node.latency.map(millis)),
+                json!(if node.fenced {
+                    "fenced"
+                } else if node.readable {
+                    "yes"
+                } else {
+                    "no"
+                }),
+            ]);
         }
     }
     report
 }
 
 /// People tell reigns apart by their first digits.
-fn reign(node: &NodeStatus, for_people: bool) -> Value {
-    let text = node.reign.map(|reign| reign.to_string());
-    match text {
-        Some(text) if for_people => json!(text.get(..8)),
-        text => json!(text),
-    }
+pub(crate) fn short(node: &NodeStatus) -> Option<String> {
+    let reign = node.reign?.to_string();
+    reign.get(..8).map(str::to_owned)
 }
 
 fn millis(latency: Duration) -> f64 {
     latency.as_micros() as f64 / 1000.0
-}
-
-fn yes(is_so: bool, for_people: bool) -> Value {
-    match (for_people, is_so) {
-        (true, true) => json!("yes"),
-        (true, false) => json!("no"),
-        (false, is_so) => json!(is_so),
-    }
-}
-
-fn pool(node: &NodeStatus, for_people: bool) -> Value {
-    let pool = &node.pool;
-    let open = pool.read + pool.write;
-    if for_people {
-        json!(format!("{open} open, {} lent", pool.lent))
-    } else {
-        json!({"open": open, "lent": pool.lent, "waiting": pool.waiting})
-    }
 }

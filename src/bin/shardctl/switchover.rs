@@ -80,8 +80,9 @@ impl Switchover {
         let begun = self
             .procedure
             .begin(context, Plan::PROCEDURE, subject, plan, Plan::steps);
-        let Some((plan, journal)) = begun.await? else {
-            return Ok(Exit::Fine);
+        let (plan, journal) = match begun.await? {
+            Ok(begun) => begun,
+            Err(exit) => return Ok(exit),
         };
         let command = format!("switchover {}", self.shard);
         let changed = plan

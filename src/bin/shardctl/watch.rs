@@ -238,7 +238,7 @@ fn line(context: &Context, line: &Line) -> anyhow::Result<()> {
 }
 
 /// A time as `2026-11-23T03:04:05.678Z`.
-fn utc(at: SystemTime) -> String {
+pub(crate) fn utc(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Days since 0000-03-01, in eras of 400 years: see "chrono-Compatible Low-Level Date Algorithms".

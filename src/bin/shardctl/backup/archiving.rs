@@ -7,12 +7,12 @@ use pgshard::ops::backup as library;
 use serde_json::json;
 
 use super::Place;
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::AdminRole;
 use crate::duration::parse as duration;
 use crate::exit::Exit;
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Show whether primaries archive their log; set it up; prove that it arrives.
 #[derive(Args)]
@@ -44,13 +44,8 @@ pub(crate) struct Archiving {
     #[command(flatten)]
     admin: AdminRole,
 
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Show what would be set, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Archiving {
@@ -70,29 +65,14 @@ impl Archiving {
             return Ok(Exit::Fine);
         }
         if self.apply {
-            let command = |shard| {
-                let archive = store.archive(shard).display().to_string();
-                let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-                format!(
-                    "{} wal push %p --to {}",
-                    quote(&self.shardctl),
-                    quote(&archive)
-                )
-            };
+            let command = |shard| store.push_command(shard, &self.shardctl);
             let mut plan = Report::new(["shard", "command"]);
             for &shard in &shards {
                 plan.row([json!(shard), json!(command(shard))]);
             }
-            if self.dry_run {
-                context.print(&plan)?;
-                return Ok(Exit::Fine);
-            }
-            if !self.yes {
-                let shown = plan.render(Output::Table)?;
-                let shown = String::from_utf8_lossy(&shown);
-                if !confirm::agreed(context, &plan, &shown, "Set this?")? {
-                    return Ok(Exit::Fine);
-                }
+            let about = plan.shown();
+            if let Some(exit) = self.consent.ends(context, &plan, &about, "Set this?")? {
+                return Ok(exit);
             }
             let mut report = Report::new(["shard", "command", "restart"]);
             let mut due = false;

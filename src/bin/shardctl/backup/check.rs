@@ -38,12 +38,10 @@ impl Check {
         let mut report = Report::new(["shard", "newest", "age_seconds", "problems"]);
         let mut exit = Exit::Fine;
         for shard in shards {
-            let newest = store.list(shard)?.pop();
+            let newest = store.list(shard).await?.pop();
             let mut problems = Vec::new();
-            let age = newest.as_ref().and_then(|backup| {
-                let ended = humantime::parse_rfc3339(&backup.ended).ok()?;
-                SystemTime::now().duration_since(ended).ok()
-            });
+            let now = SystemTime::now();
+            let age = newest.as_ref().and_then(|backup| backup.age(now));
             match age {
                 None => problems.push("there is no backup".to_owned()),
                 Some(age) if age > self.max_age => problems.push(format!(

@@ -19,11 +19,11 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (_, store, shards) = self.place.load(context)?;
         let mut all = Vec::new();
         for shard in shards {
-            all.extend(store.list(shard)?);
+            all.extend(store.list(shard).await?);
         }
         context.print(&report(&all))?;
         Ok(Exit::Fine)

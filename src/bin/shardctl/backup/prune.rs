@@ -7,11 +7,11 @@ use pgshard::ops::backup::{self as library, Keep, Pruned};
 use serde_json::json;
 
 use super::Place;
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::duration::parse as duration;
 use crate::exit::{Exit, Usage};
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Delete backups that need not be kept, and the log that no kept one needs.
 #[derive(Args)]
@@ -33,17 +33,12 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     window: Option<Duration>,
 
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Show what would be deleted, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Prune {
-    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (_, store, shards) = self.place.load(context)?;
         if self.keep.is_none() && self.window.is_none() {
             return Err(Usage("give --keep, --window, or both".to_owned()).into());
@@ -52,25 +47,21 @@ impl Prune {
             last: self.keep.unwrap_or(0),
             window: self.window.unwrap_or(Duration::ZERO),
         };
-        let prune = |dry_run| -> pgshard::Result<Vec<Pruned>> {
-            let shards = shards.iter();
-            shards
-                .map(|shard| library::prune(&store, *shard, keep, dry_run))
-                .collect()
-        };
-        let plan = report(&prune(true)?);
-        if self.dry_run {
-            context.print(&plan)?;
-            return Ok(Exit::Fine);
-        }
-        if !self.yes {
-            let shown = plan.render(Output::Table)?;
-            let shown = String::from_utf8_lossy(&shown);
-            if !confirm::agreed(context, &plan, &shown, "Delete this?")? {
-                return Ok(Exit::Fine);
+        let prune = async |dry_run| -> pgshard::Result<Vec<Pruned>> {
+            let mut pruned = Vec::new();
+            for shard in &shards {
+                pruned.push(library::prune(&store, *shard, keep, dry_run).await?);
             }
+            Ok(pruned)
+        };
+        let plan = report(&prune(true).await?);
+        if let Some(exit) = self
+            .consent
+            .ends(context, &plan, &plan.shown(), "Delete this?")?
+        {
+            return Ok(exit);
         }
-        context.print(&report(&prune(false)?))?;
+        context.print(&report(&prune(false).await?))?;
         Ok(Exit::Fine)
     }
 }

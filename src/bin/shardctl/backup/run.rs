@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::StreamExt as _;
 use pgshard::id::ShardId;
-use pgshard::ops::backup::{Backup, Source, Take, TakeOptions};
+use pgshard::ops::backup::{Backup, Extent, Source, Take, TakeOptions};
 use pgshard::ops::journal::Journal;
 
 use super::Place;
@@ -32,6 +32,15 @@ pub(crate) struct Run {
     /// From a streaming standby instead of the primary.
     #[arg(long)]
     standby: bool,
+
+    /// How much of a server; what changed since the last backup only where pgBackRest is the tool.
+    #[arg(
+        long = "type",
+        value_enum,
+        value_name = "EXTENT",
+        default_value = "full"
+    )]
+    extent: Wanted,
 
     /// How many shards at once.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -60,6 +69,16 @@ pub(crate) struct Run {
     dry_run: bool,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Wanted {
+    /// All.
+    Full,
+    /// What changed since the last full one.
+    Diff,
+    /// What changed since the last one.
+    Incr,
+}
+
 impl Run {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         let (config, store, shards) = self.place.load(context)?;
@@ -68,6 +87,11 @@ impl Run {
         if self.standby {
             options.source = Source::Standby;
         }
+        options.extent = match self.extent {
+            Wanted::Full => Extent::Full,
+            Wanted::Diff => Extent::Diff,
+            Wanted::Incr => Extent::Incr,
+        };
         options.limit = self.limit;
         options.bindir.clone_from(&self.pg_bindir);
         let directory = self.directory.path(context);
@@ -89,7 +113,7 @@ impl Run {
         if self.dry_run {
             let mut plan = crate::render::Report::new(["shard", "step", "node", "what"]);
             for (take, _) in &begun {
-                for step in take.steps()? {
+                for step in take.steps(&store)? {
                     let values = [take.shard(), &step.name, step.node.as_str(), &step.what];
                     plan.row(values.map(|value| serde_json::json!(value)));
                 }

@@ -37,7 +37,7 @@ impl Verify {
         let mut exit = Exit::Fine;
         let progress = context.progress();
         for shard in shards {
-            let mut backups = store.list(shard)?;
+            let mut backups = store.list(shard).await?;
             if self.newest {
                 backups = backups.pop().into_iter().collect();
             }

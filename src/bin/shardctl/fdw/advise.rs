@@ -24,7 +24,7 @@ pub(super) struct Advise {
 
     /// The sharded table whose view is read, as schema.table or table. [default: the first one]
     #[arg(long, value_name = "TABLE")]
-    table: Option<String>,
+    table: Option<TableName>,
 
     /// How often each is run; the median counts.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -43,13 +43,7 @@ impl Advise {
         let mut how = AdviseOptions::default();
         how.runs = self.runs;
         how.limit = self.limit;
-        how.table = self.table.as_deref().map(|name| {
-            let (schema, name) = name.split_once('.').unwrap_or(("public", name));
-            TableName {
-                schema: schema.to_owned(),
-                name: name.to_owned(),
-            }
-        });
+        how.table = self.table;
         let advice = fdw.advise(&reporting, &how).await;
         let advice = advice.map_err(|error| login.explain(error))?;
         context.print(&table(&advice))?;

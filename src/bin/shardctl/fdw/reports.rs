@@ -6,7 +6,8 @@ use pgshard::{Cluster, Error};
 
 use super::server::Server;
 use super::shards::Shards;
-use super::{Consent, apply, table};
+use super::{apply, table};
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::exit::Exit;
 

@@ -4,9 +4,8 @@ use clap::Args;
 use pgshard::fdw::{self as library, RolePlan};
 use serde_json::json;
 
-use super::Consent;
 use super::shards::Remote;
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::DdlRole;
 use crate::exit::Exit;
@@ -36,22 +35,20 @@ impl Role {
         if !missing {
             context.note("nothing to do: the role reads what it should, and nothing else");
         }
-        if !missing || self.consent.dry_run {
-            context.print(&table(&planned, "planned"))?;
+        let plan = table(&planned, "planned");
+        if !missing {
+            context.print(&plan)?;
             return Ok(Exit::Fine);
         }
-        if !self.consent.yes {
-            let shown: String = planned
-                .iter()
-                .map(|plan| {
-                    let shard = format!("-- shard {} on {}\n", plan.shard, plan.node);
-                    shard + &plan.statements.concat()
-                })
-                .collect();
-            let plan = table(&planned, "planned");
-            if !confirm::agreed(context, &plan, &shown, "Do this?")? {
-                return Ok(Exit::Refused);
-            }
+        let shown: String = planned
+            .iter()
+            .map(|plan| {
+                let shard = format!("-- shard {} on {}\n", plan.shard, plan.node);
+                shard + &plan.statements.concat()
+            })
+            .collect();
+        if let Some(exit) = self.consent.ends(context, &plan, &shown, "Do this?")? {
+            return Ok(exit);
         }
         let done = library::role_apply(&config, ddl.role(), reports.role()).await;
         context.print(&table(&done.map_err(explain)?, "done"))?;

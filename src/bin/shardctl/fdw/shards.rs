@@ -143,10 +143,10 @@ impl Shards {
     }
 
     /// Asks the shards.
-    pub(super) async fn plan(self, config: &Config) -> anyhow::Result<library::Fdw> {
+    pub(super) async fn plan(&self, config: &Config) -> anyhow::Result<library::Fdw> {
         let login = self.remote.login(config).await?;
         let mut options = FdwOptions::new(login.role().clone());
-        for (shard, source) in self.source {
+        for (shard, source) in self.source.iter().copied() {
             match shard {
                 Some(shard) => options.sources.push((shard, source)),
                 None => options.source = source,
@@ -160,15 +160,15 @@ impl Shards {
             Shape::Views => Layout::Views,
             Shape::Partitions => Layout::Partitions,
         };
-        options.schema = self.schema;
-        options.reader = self.reader;
+        options.schema.clone_from(&self.schema);
+        options.reader.clone_from(&self.reader);
         options.fetch_size = self.fetch_size;
         options.asynchronous = !self.no_async;
         options.remote_estimate = self.remote_estimate;
         options.parallel_commit = self.parallel_commit;
         options.keep_connections = !self.close_connections;
-        options.extensions = self.extension;
-        options.root_certificate = self.root_certificate;
+        options.extensions.clone_from(&self.extension);
+        options.root_certificate.clone_from(&self.root_certificate);
         // Where nodes come and go by themselves, the file does not say which there are.
         let managed = config.shards.iter().any(|shard| shard.patroni.is_some());
         if managed || options.hosts == Hosts::Current {

@@ -8,11 +8,11 @@ use pgshard::ops::primary::Admin;
 use pgshard::ops::replication::{self as library, Change, How, PlanOptions, Synchronous};
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::procedure::Machines;
-use crate::render::{Output, Report};
+use crate::render::Report;
 
 /// Show what a shard's servers lack for streaming replication. Changes nothing.
 #[derive(Args)]
@@ -36,13 +36,8 @@ pub(crate) struct Apply {
     #[command(flatten)]
     wanted: Wanted,
 
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Args)]
@@ -122,16 +117,15 @@ impl Apply {
             .map_err(|error| login.explain(error))?;
         let changes = plan.changes();
         let report = report(changes);
-        if self.dry_run || changes.is_empty() {
+        if changes.is_empty() {
             context.print(&report)?;
             return Ok(Exit::Fine);
         }
-        if !self.yes {
-            let shown = report.render(Output::Table)?;
-            let shown = String::from_utf8_lossy(&shown);
-            if !confirm::agreed(context, &report, &shown, "Apply this?")? {
-                return Ok(Exit::Fine);
-            }
+        if let Some(exit) = self
+            .consent
+            .ends(context, &report, &report.shown(), "Apply this?")?
+        {
+            return Ok(exit);
         }
         plan.apply(|change| context.note(&format!("{}: {}", change.node, change.what)))
             .await

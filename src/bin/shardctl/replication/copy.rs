@@ -56,8 +56,9 @@ impl Copy {
             plan,
             Plan::steps,
         );
-        let Some((plan, journal)) = begun.await? else {
-            return Ok(Exit::Fine);
+        let (plan, journal) = match begun.await? {
+            Ok(begun) => begun,
+            Err(exit) => return Ok(exit),
         };
         let began = Instant::now();
         let progress = context.progress();

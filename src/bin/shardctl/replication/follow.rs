@@ -6,7 +6,7 @@ use pgshard::ops::primary::Admin;
 use pgshard::ops::replication as library;
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::procedure::Machines;
@@ -31,13 +31,8 @@ pub(crate) struct Follow {
     #[command(flatten)]
     machines: Machines,
 
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Follow {
@@ -50,13 +45,9 @@ impl Follow {
             json!(self.source),
             json!("a slot there, primary_conninfo, and the old slot is dropped"),
         ]);
-        if self.dry_run {
-            context.print(&report)?;
-            return Ok(Exit::Fine);
-        }
         let shown = format!("{} is to stream from {}. ", self.node, self.source);
-        if !self.yes && !confirm::agreed(context, &report, &shown, "Do this?")? {
-            return Ok(Exit::Fine);
+        if let Some(exit) = self.consent.ends(context, &report, &shown, "Do this?")? {
+            return Ok(exit);
         }
         library::follow(&admin, self.node, self.source)
             .await

@@ -6,7 +6,7 @@ use pgshard::ops::primary::Admin;
 use pgshard::ops::replication as library;
 use serde_json::json;
 
-use crate::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::credentials::AdminRole;
 use crate::exit::Exit;
@@ -44,13 +44,8 @@ pub(crate) struct DropSlot {
     #[command(flatten)]
     machines: Machines,
 
-    /// Show what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask.
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Slots {
@@ -95,16 +90,12 @@ impl DropSlot {
         let admin = Admin::new(&config, &hosts, login.role());
         let mut report = Report::new(["node", "slot"]);
         report.row([json!(self.node), json!(self.slot)]);
-        if self.dry_run {
-            context.print(&report)?;
-            return Ok(Exit::Fine);
-        }
         let shown = format!(
             "Slot {} of {} is dropped; who reads from it later needs a new copy. ",
             self.slot, self.node
         );
-        if !self.yes && !confirm::agreed(context, &report, &shown, "Do this?")? {
-            return Ok(Exit::Fine);
+        if let Some(exit) = self.consent.ends(context, &report, &shown, "Do this?")? {
+            return Ok(exit);
         }
         library::drop_slot(&admin, self.node, &self.slot)
             .await
