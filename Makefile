@@ -4,9 +4,9 @@ SHELL := /bin/bash
 .PHONY: help demo test deps fmt lint doc deny doctest it-system it-18 examples bench soak fuzz
 
 # Tests with such names run real stacks from packages, on the PostgreSQL of this machine only.
-STACKS := patroni|pgbouncer|pgpool|haproxy|prometheus
+STACKS := patroni|pgbackrest|pgbouncer|pgpool|haproxy|prometheus
 # And these are long, or have no server: once is enough.
-ONCE := $(STACKS)|soak|faults_split|faults_exhausted|faults_impostor|faults_shards|topology_|fuzz_smoke|sql_generate|sql_compare
+ONCE := $(STACKS)|killed_at_any_step|soak|faults_split|faults_exhausted|faults_impostor|faults_shards|topology_|fuzz_smoke|sql_generate|sql_compare
 
 # nextest bounds each test's time; without it the tests still run.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)

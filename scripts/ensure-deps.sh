@@ -48,7 +48,7 @@ fi
 stacks=()
 if [ "$purpose" = test ]; then
     for program in patroni:patroni etcd:etcd-server etcdctl:etcd-client pgbouncer:pgbouncer \
-        pgpool:pgpool2 haproxy:haproxy promtool:prometheus; do
+        pgpool:pgpool2 haproxy:haproxy promtool:prometheus pgbackrest:pgbackrest; do
         PATH=$PATH:/usr/sbin have "${program%%:*}" || stacks+=("${program##*:}")
     done
     if [[ " ${stacks[*]} " == *" patroni "* ]]; then stacks+=(python3-etcd); fi

@@ -186,6 +186,114 @@ async fn what_cannot_be_is_refused_before_anything_is_made() {
     refused(&["--latest", "--pg-bindir", "/"], 2, "there is no").await;
     refused(&["--latest", "--time", &before], 2, "cannot be used").await;
 
+    // A server's own directory is no place for another one, nor for backups.
+    let data = bank.cluster.node("s0a").unwrap().data_dir();
+    let data = data.to_str().unwrap();
+    for arguments in [
+        &["restore", "s0", "--to", data, "--latest", "--yes"][..],
+        &["backup", "list", "--store", data],
+    ] {
+        let ran = bank.run(arguments).await;
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(ran.err.contains("inside of the data directory"), "{ran:?}");
+    }
+
+    // Another directory than that of the interrupted run, and another target.
+    let elsewhere = bank.path("elsewhere");
+    let program = bank.path("shardctl");
+    let latest = [
+        "restore",
+        "s0",
+        "--yes",
+        "--shardctl",
+        program.to_str().unwrap(),
+        "--to",
+        elsewhere.to_str().unwrap(),
+        "--latest",
+    ];
+    bank.killed_at("copy ran", &latest).await;
+    refused(&["--resume"], 4, "no restore into").await;
+    refused(&["--undo"], 4, "no restore into").await;
+    let other = bank
+        .run(&[
+            "restore",
+            "s0",
+            "--to",
+            elsewhere.to_str().unwrap(),
+            "--lsn",
+            "FF/0",
+            "--resume",
+        ])
+        .await;
+    assert_eq!(other.code, 2, "{other:?}");
+    // It touches no server: the shard's procedures go on beside it.
+    assert_eq!(bank.run(&["backup", "run", "s0"]).await.code, 0);
+    let undone = bank
+        .run(&[
+            "restore",
+            "s0",
+            "--to",
+            elsewhere.to_str().unwrap(),
+            "--undo",
+        ])
+        .await;
+    assert_eq!(undone.code, 0, "{undone:?}");
+    assert!(!elsewhere.join("s0").exists());
+
+    // A backup that is damaged.
+    let listed = bank.run(&["backup", "list"]).await.json();
+    let newest = listed.as_array().unwrap().last().unwrap()["id"].clone();
+    let version = bank
+        .path("store/s0/backups")
+        .join(newest.as_str().unwrap())
+        .join("data/PG_VERSION");
+    let was = std::fs::read(&version).unwrap();
+    std::fs::write(&version, "15 \n").unwrap();
+    let damaged = bank.run(&latest).await;
+    assert_eq!(damaged.code, 1, "{damaged:?}");
+    assert!(
+        damaged.err.contains("is not what was backed up"),
+        "{damaged:?}"
+    );
+    std::fs::write(&version, was).unwrap();
+    let undone = bank
+        .run(&[
+            "restore",
+            "s0",
+            "--to",
+            elsewhere.to_str().unwrap(),
+            "--undo",
+        ])
+        .await;
+    assert_eq!(undone.code, 0, "{undone:?}");
+
+    // The log that a backup brings need not be in the archive.
+    let start = listed[0]["start"].as_str().unwrap();
+    let first = start.split_once('/').unwrap().1;
+    let number = u64::from_str_radix(first, 16).unwrap() >> 20;
+    let own = bank
+        .path("store/s0/wal")
+        .join(format!("00000001{:08X}{number:08X}", 0));
+    let aside = bank.path("aside");
+    std::fs::rename(&own, &aside).unwrap();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    let brought = bank
+        .run(&[
+            "restore",
+            "s0",
+            "--dry-run",
+            "--shardctl",
+            program.to_str().unwrap(),
+            "--to",
+            elsewhere.to_str().unwrap(),
+            "--latest",
+            "--backup",
+            &id,
+        ])
+        .await;
+    assert_eq!(brought.code, 0, "{brought:?}");
+    std::fs::rename(&aside, &own).unwrap();
+
     // A hole in the archive.
     let archive = bank.path("store/s0/wal");
     for _ in 0..2 {

@@ -164,3 +164,157 @@ async fn finds_what_was_planted_and_nothing_else() {
     );
     local.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_at_rows_extensions_archives_and_backups() {
+    let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let local = start_spec(LocalSpec {
+        shards: 2,
+        replicas: 0,
+        settings: vec![
+            setting("archive_mode", "on"),
+            setting("archive_command", "exit 1"),
+        ],
+        ..LocalSpec::default()
+    })
+    .await;
+    install(&local).await;
+    let shardctl = Shardctl::new(&local);
+    let admin = credentials(&local.superuser_conninfo("s0a").unwrap());
+    let password = admin.password.as_ref().unwrap().expose_secret();
+    let variables = [("PGSHARD_CHECK_PASSWORD", password)];
+    let as_admin = ["--output", "json", "check", "--user", admin.user.as_str()];
+    let check = async |more: &[&str]| {
+        let arguments = [&as_admin[..], more].concat();
+        shardctl.run_with(&variables, &arguments).await
+    };
+    let planted = async |node: &str, sql: &str| {
+        superuser(&local, node)
+            .await
+            .batch_execute(sql)
+            .await
+            .unwrap();
+    };
+    planted("s0a", "SELECT pg_switch_wal()").await;
+    // The nil key is the second shard's.
+    planted(
+        "s0a",
+        "ALTER TABLE customers DROP CONSTRAINT IF EXISTS pgshard_placement;
+         INSERT INTO customers VALUES ('00000000-0000-0000-0000-000000000000', 'Ada', 'a@b.com', 'GB')",
+    )
+    .await;
+    planted(
+        "s1a",
+        "ALTER TABLE customers REPLICA IDENTITY NOTHING; DROP EXTENSION postgres_fdw CASCADE",
+    )
+    .await;
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    let mut found = Vec::new();
+    for _ in 0..100 {
+        found = ids(&check(&["--backups", empty]).await);
+        if found.contains(&("archive-failing".into(), "s0a".into())) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    for (id, node) in [
+        ("archive-failing", "s0a"),
+        ("misplaced-rows", "s0a"),
+        ("placement-unchecked", "s0a"),
+        ("replica-identity", "s1a"),
+        ("extension-differs", "-"),
+        ("backup-old", "-"),
+    ] {
+        let planted = (id.to_owned(), node.to_owned());
+        assert!(found.contains(&planted), "{id}: {found:?}");
+    }
+    let all = check(&[]).await.json();
+    let mut rows = all.as_array().unwrap().iter();
+    let misplaced = rows.find(|row| row["id"] == "misplaced-rows").unwrap();
+    let evidence = misplaced["evidence"].as_str().unwrap();
+    assert!(evidence.contains("1 of 1 sampled rows"), "{evidence}");
+    assert!(
+        evidence.contains("00000000-0000-0000-0000-000000000000"),
+        "{evidence}"
+    );
+    let none = ids(&check(&["--sample", "0", "--skip", "archive-failing"]).await);
+    assert!(
+        !none
+            .iter()
+            .any(|(id, _)| id == "misplaced-rows" || id == "archive-failing")
+    );
+    let unmounted = ids(&check(&["--backups", "/nonexistent"]).await);
+    assert!(
+        unmounted.contains(&("unread".into(), "-".into())),
+        "{unmounted:?}"
+    );
+
+    // Again and again: a line of JSON whenever something else is found.
+    let arguments = [&as_admin[..], &["--watch", "1s"]].concat();
+    let mut watching = shardctl.start_with(&variables, &arguments);
+    let mut out = tokio::io::BufReader::new(watching.stdout.take().unwrap());
+    let first = next_report(&mut out).await;
+    assert!(first.contains("misplaced-rows"), "{first}");
+    planted("s0a", "DELETE FROM customers").await;
+    let second = next_report(&mut out).await;
+    assert!(!second.contains("misplaced-rows"), "{second}");
+    watching.kill().await.unwrap();
+
+    // And for Prometheus.
+    let arguments = [
+        &as_admin[2..],
+        &["--watch", "1s", "--listen", "127.0.0.1:0"],
+    ]
+    .concat();
+    let mut serving = shardctl.start_with(&variables, &arguments);
+    let mut said = tokio::io::BufReader::new(serving.stderr.take().unwrap());
+    // Among what it warns of.
+    let mut lines = tokio::io::AsyncBufReadExt::lines(&mut said);
+    let address = loop {
+        let line = lines.next_line().await.unwrap().expect("an address");
+        if let Some(rest) = line.strip_prefix("http://") {
+            break rest.strip_suffix("/metrics").unwrap().to_owned();
+        }
+    };
+    let address = address.as_str();
+    let wanted =
+        "shardctl_check_finding{id=\"extension-differs\",severity=\"warn\",shard=\"\",node=\"\"} 1";
+    let mut page = String::new();
+    for _ in 0..100 {
+        page = scrape(address).await;
+        if page.contains(wanted) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(page.contains(wanted), "{page}");
+    assert!(!page.contains("shardctl_up"), "{page}");
+    serving.kill().await.unwrap();
+}
+
+/// A table as JSON, which ends with a line of its own.
+async fn next_report(out: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> String {
+    let mut report = String::new();
+    let read = async {
+        while !report.ends_with("\n]\n") {
+            let read = tokio::io::AsyncBufReadExt::read_line(out, &mut report)
+                .await
+                .unwrap();
+            assert_ne!(read, 0, "{report}");
+        }
+    };
+    let limit = std::time::Duration::from_secs(30);
+    tokio::time::timeout(limit, read).await.expect("a report");
+    report
+}
+
+async fn scrape(address: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    page
+}

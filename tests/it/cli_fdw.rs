@@ -107,6 +107,37 @@ async fn layouts_advice_and_materialised_reports() {
     let apply = [&["apply"], &REMOTE[..], &["--yes"]].concat();
     assert_eq!(desk.there(&apply).await.code, 0);
 
+    // The reporting server can be a part of the check.
+    let check = async |more: &str| {
+        let arguments = [&REMOTE[..], &desk.server(), &[more]].concat().join(" ");
+        let check = ["--output", "json", "check", "--fdw", &arguments];
+        let ran = desk.shardctl.run_with(&desk.variables(), &check).await;
+        let rows = ran.json();
+        let about = |row: &&Value| {
+            let of = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+            of("id") == "fdw-drift" || of("evidence").contains("the reporting server")
+        };
+        rows.as_array().unwrap().iter().find(about).cloned()
+    };
+    assert_eq!(check("").await, None);
+    let drift = check("--layout partitions").await.expect("another layout");
+    assert_eq!(drift["id"], "fdw-drift");
+    assert!(
+        drift["evidence"].as_str().unwrap().contains("create table"),
+        "{drift}"
+    );
+    let silent = check("--reporting-tls verify-full")
+        .await
+        .expect("not reachable so");
+    assert_eq!(silent["id"], "unread");
+    let wrong = desk
+        .shardctl
+        .run(&["check", "--fdw", "--remote-user 'reports"])
+        .await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    let wrong = desk.shardctl.run(&["check", "--fdw", "--nonsense"]).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+
     let advise = [
         &["advise"],
         &REMOTE[..],

@@ -38,6 +38,7 @@ async fn of_connections() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     load.note("they give them back");
+    drop(admin);
     drop(taken);
     load.flows("after the exhaustion").await;
     assert_eq!(stage.reign().await, reign);

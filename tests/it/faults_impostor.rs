@@ -44,7 +44,7 @@ async fn at_the_primarys_address() {
     config.timeouts.connect = Duration::from_secs(1);
     config.failover.down_after = Duration::from_millis(500);
     config.pool.max_size = 4;
-    let tasks = Tasks::count();
+    let tasks = Tasks::count().await;
     let cluster = Cluster::connect(config).unwrap();
     cluster.ready(Duration::from_secs(30)).await.unwrap();
     write(&cluster).await.unwrap();
@@ -103,7 +103,7 @@ async fn at_all_addresses_from_the_start() {
     impatient(&mut config);
     config.timeouts.connect = Duration::from_secs(1);
     config.timeouts.primary = Duration::from_millis(500);
-    let tasks = Tasks::count();
+    let tasks = Tasks::count().await;
     let began = Instant::now();
     // The client starts, and says what is missing.
     let cluster = Cluster::connect(config.clone()).unwrap();

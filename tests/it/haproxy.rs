@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pgshard::config::Proxy;
-use pgshard::local::{LocalPatroni, PatroniSpec};
+use pgshard::local::{LocalPatroni, PatroniSpec, ReservedPort};
 use pgshard::{Cluster, CustomerId};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -18,25 +18,23 @@ use crate::support::{INSERT, connect, installed_programs, rows_of};
 
 /// HAProxy in TCP mode; it ends with this.
 struct HaProxy {
-    port: u16,
+    port: ReservedPort,
     dir: tempfile::TempDir,
     child: Child,
 }
 
 impl HaProxy {
     async fn start(servers: &str) -> Self {
-        let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = reserved.local_addr().unwrap().port();
-        drop(reserved);
+        let port = ReservedPort::new(None).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let child = run(dir.path(), port, servers).await;
+        let child = run(dir.path(), port.number(), servers).await;
         HaProxy { port, dir, child }
     }
 
     /// The same port leads elsewhere from now on.
     async fn lead(&mut self, servers: &str) {
         self.child.kill().await.unwrap();
-        self.child = run(self.dir.path(), self.port, servers).await;
+        self.child = run(self.dir.path(), self.port.number(), servers).await;
     }
 }
 
@@ -107,7 +105,7 @@ async fn writes_follow_haproxy_and_never_to_a_stale_primary() {
     let shard = &mut config.shards[0];
     shard.patroni = None;
     shard.nodes.truncate(1);
-    shard.nodes[0].port = haproxy.port;
+    shard.nodes[0].port = haproxy.port.number();
     shard.nodes[0].proxy = Some(Proxy::PgBouncer);
     config.etcd = None;
     impatient(&mut config);

@@ -172,11 +172,11 @@ fn a_cluster_under_patroni_mends_itself_and_goes_down_with_its_supervisor() {
 
     // The same again, and then nobody tells the servers to stop: not even their Patroni lives.
     expect(0, dir, &["down"]);
-    assert_eq!(servers(dir), 0);
+    none_left(dir);
     expect(4, dir, &["up", "--shards", "2"]);
     let rows = expect(0, dir, &["up"]);
     let primaries = ["s0a", "s0b"].map(|node| field(&rows, node, "role") == "primary");
-    assert_ne!(primaries[0], primaries[1]);
+    assert_ne!(primaries[0], primaries[1], "{rows}");
     expect(0, dir, &["kill", "s0a", "--only", "patroni"]);
     expect(0, dir, &["pause", "s0b"]);
     assert_eq!(

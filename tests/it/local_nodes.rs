@@ -129,6 +129,7 @@ async fn two_living_primaries_diverge_and_one_rejoins() {
 async fn a_rewind_that_refuses_ends_in_a_new_copy() {
     let cluster = start(1, 1).await;
     write(&cluster, "s0a").await;
+    caught_up(&cluster, "s0a", "s0b").await;
     cluster.kill("s0a").await.unwrap();
     cluster.promote("s0b").await.unwrap();
     write(&cluster, "s0b").await;

@@ -1,107 +1,12 @@
-//! `shardctl logical`: tables are copied and followed, conflicts are noticed, and what cannot work is refused.
+//! `shardctl logical`: tables are copied and followed, and what cannot work is refused.
 
-use pgshard::local::LocalCluster;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tokio_postgres::Client;
 
-use crate::support::cli::{Ran, Shardctl};
-use crate::support::{connect, installed, superuser};
-
-const TABLE: &str = "CREATE TABLE customers (customer_id uuid PRIMARY KEY, full_name text NOT NULL, \
-    email text NOT NULL, country text NOT NULL, status text, created_at timestamptz)";
-
-struct Ends {
-    local: LocalCluster,
-    shardctl: Shardctl,
-    password: String,
-    passfile: String,
-    /// A database on the second shard's server that is none of the cluster's.
-    to: String,
-    other: Client,
-}
-
-impl Ends {
-    async fn start() -> Self {
-        let (local, _) = installed(2, 0).await;
-        let shardctl = Shardctl::new(&local);
-        std::fs::write(shardctl.dir().join("hosts.toml"), local.hosts_toml()).unwrap();
-        let password = local
-            .superuser()
-            .password
-            .unwrap()
-            .expose_secret()
-            .to_owned();
-        superuser(&local, "s1a")
-            .await
-            .batch_execute("CREATE DATABASE reports")
-            .await
-            .unwrap();
-        let mut settings = local.superuser_conninfo("s1a").unwrap();
-        settings.dbname("reports");
-        let other = connect(settings).await;
-        other.batch_execute(TABLE).await.unwrap();
-        let node = local.node("s1a").unwrap();
-        Ends {
-            passfile: passfile(&local),
-            to: format!("127.0.0.1:{}/reports", node.port()),
-            local,
-            shardctl,
-            password,
-            other,
-        }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ran {
-        let all = [&["--output", "json", "logical"], arguments].concat();
-        let variables = [("PGSHARD_ADMIN_PASSWORD", self.password.as_str())];
-        let ran = self.shardctl.run_with(&variables, &all).await;
-        assert!(!ran.out.contains(&self.password) && !ran.err.contains(&self.password));
-        ran
-    }
-
-    async fn create(&self, name: &str, more: &[&str]) -> Ran {
-        let passfile = ["--passfile", self.passfile.as_str()];
-        self.run(&[&["create", name, "--yes"], more, &passfile].concat())
-            .await
-    }
-
-    /// With both ends, from the shard to the other database.
-    async fn on(&self, command: &[&str]) -> Ran {
-        let ends = ["--from", "s0", "--to", self.to.as_str()];
-        self.run(&[command, &ends].concat()).await
-    }
-
-    #[track_caller]
-    fn refused(ran: &Ran, reason: &str) {
-        assert_eq!(ran.code, 4, "{ran:?}");
-        assert!(ran.err.contains(reason), "{reason}: {ran:?}");
-    }
-}
-
-fn passfile(local: &LocalCluster) -> String {
-    let hosts: toml::Value = toml::from_str(&local.hosts_toml()).unwrap();
-    hosts["host"][1]["passfile"].as_str().unwrap().to_owned()
-}
-
-async fn count(session: &Client) -> i64 {
-    let row = session
-        .query_one("SELECT count(*) FROM customers", &[])
-        .await;
-    row.unwrap().get(0)
-}
-
-/// Rows that belong to a shard, or to any.
-async fn fill(session: &Client, rows: i32, condition: &str) {
-    let sql = format!(
-        "INSERT INTO customers SELECT id, 'Ada', 'a@b.com', 'GB', 'active', now()
-           FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, {rows})) AS new WHERE {condition}"
-    );
-    session.batch_execute(&sql).await.unwrap();
-}
+use crate::support::linked::{Ends, count, fill};
+use crate::support::superuser;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn are_copied_and_followed_until_a_conflict() {
+async fn are_copied_and_followed() {
     let ends = Ends::start().await;
     let shard = superuser(&ends.local, "s0a").await;
     let mine = "pgshard.bucket(id) % 2 = 0";
@@ -171,36 +76,6 @@ async fn are_copied_and_followed_until_a_conflict() {
     let french: i64 = ends.other.query_one(french, &[]).await.unwrap().get(0);
     assert_eq!(french, count(&shard).await);
 
-    // A row that is on both sides.
-    let key = "00000000-0000-0000-0000-000000000000";
-    let own = format!("INSERT INTO customers VALUES ('{key}', 'Own', 'a@b.com', 'GB')");
-    ends.other.batch_execute(&own).await.unwrap();
-    let sql = format!("SELECT pgshard.bucket('{key}') % 2 = 0");
-    let here: bool = shard.query_one(&sql, &[]).await.unwrap().get(0);
-    assert!(
-        !here,
-        "the nil key is of the second shard: written past its check"
-    );
-    shard
-        .batch_execute(&format!(
-            "ALTER TABLE customers DROP CONSTRAINT IF EXISTS pgshard_placement; {own}"
-        ))
-        .await
-        .unwrap();
-    let ran = caught_up().await;
-    Ends::refused(&ran, "is disabled");
-    let ran = ends.on(&["status"]).await;
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.json()[0]["problems"].as_str().unwrap().contains("SKIP"));
-    let mend = format!("DELETE FROM customers WHERE customer_id = '{key}'");
-    ends.other.batch_execute(&mend).await.unwrap();
-    ends.other
-        .batch_execute("ALTER SUBSCRIPTION reports ENABLE")
-        .await
-        .unwrap();
-    assert_eq!(caught_up().await.code, 0);
-    assert_eq!(count(&ends.other).await, count(&shard).await);
-
     // Its slot is gone, as after a failover.
     ends.other
         .batch_execute("ALTER SUBSCRIPTION reports DISABLE")
@@ -250,4 +125,46 @@ async fn a_shard_takes_its_own_rows_of_an_undivided_database() {
         .await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(count(&shard).await, got, "the rows stay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drop_during_the_copy_leaves_nothing() {
+    let ends = Ends::start().await;
+    let shard = superuser(&ends.local, "s0a").await;
+    fill(&shard, 400, "pgshard.bucket(id) % 2 = 0").await;
+    ends.other
+        .batch_execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+                 AS 'BEGIN PERFORM pg_sleep(1); RETURN new; END';
+             CREATE TRIGGER slow BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION slow();
+             ALTER TABLE customers ENABLE ALWAYS TRIGGER slow",
+        )
+        .await
+        .unwrap();
+    let table = [
+        "--from",
+        "s0",
+        "--to",
+        ends.to.as_str(),
+        "--table",
+        "customers",
+    ];
+    let created = ends.create("reports", &table).await;
+    assert_eq!(created.code, 0, "{created:?}");
+    let slots = async || {
+        let sql = "SELECT count(*) FROM pg_replication_slots";
+        shard.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    let copying = async {
+        while slots().await < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(30);
+    tokio::time::timeout(limit, copying)
+        .await
+        .expect("a copy with a slot of its own");
+    let ran = ends.on(&["drop", "reports", "--yes"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(slots().await, 0, "a slot that nobody reads keeps the log");
 }

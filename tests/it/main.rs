@@ -26,6 +26,7 @@ mod cli_operate;
 mod cli_query;
 #[cfg(feature = "cli")]
 mod cli_status;
+mod cli_top;
 #[cfg(feature = "cli")]
 mod cli_watch;
 mod client_batch;
@@ -106,15 +107,20 @@ mod local_nodes;
 mod local_patroni;
 mod local_proxy;
 #[cfg(feature = "cli")]
+mod logical_conflicts;
 mod logical_tables;
 mod migrate;
+mod migrate_load;
 mod patroni_etcd;
 mod patroni_operated;
 #[cfg(feature = "cli")]
 mod patroni_rendered;
 mod patroni_source;
+mod pgbackrest;
 mod pgbouncer;
+mod pgbouncer_operated;
 mod pgpool;
+mod pgpool_operated;
 #[cfg(feature = "cli")]
 mod primary_failover;
 #[cfg(feature = "cli")]
@@ -154,3 +160,4 @@ mod topology_language;
 mod topology_model;
 mod topology_properties;
 mod topology_scenarios;
+mod walks;

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::support::cli::{Ran, Shardctl};
 use crate::support::{ddl_role, load_bank_schema, owner, start};
 
-struct Bank {
-    cluster: LocalCluster,
-    shardctl: Shardctl,
+pub(crate) struct Bank {
+    pub(crate) cluster: LocalCluster,
+    pub(crate) shardctl: Shardctl,
 }
 
 impl Bank {
-    async fn start(shards: usize) -> Self {
+    pub(crate) async fn start(shards: usize) -> Self {
         let cluster = start(shards, 0).await;
         load_bank_schema(&cluster).await;
         let shardctl = Shardctl::new(&cluster);
@@ -31,7 +31,7 @@ impl Bank {
         std::fs::write(self.shardctl.dir().join("migrations").join(name), sql).unwrap();
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
         let role = [
             "--ddl-user",
             "pgshard_owner",
@@ -215,4 +215,20 @@ async fn locks_dead_shards_and_interruptions() {
     let down = bank.apply().await;
     assert_eq!(down.code, 3, "{down:?}");
     assert!(!bank.has("s0a", "late").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_failed_outside_of_a_transaction_is_corrected() {
+    let bank = Bank::start(2).await;
+    let first = "-- pgshard: no-transaction\n";
+    let index = |column: &str| {
+        format!("{first}CREATE INDEX CONCURRENTLY IF NOT EXISTS c ON customers ({column})")
+    };
+    bank.file("1_index.sql", &index("nowhere"));
+    assert_eq!(bank.apply().await.code, 1);
+    bank.file("1_index.sql", &index("country"));
+    let done = bank.apply().await;
+    assert_eq!(done.code, 0, "{done:?}");
+    bank.file("1_index.sql", &index("status"));
+    assert_eq!(bank.apply().await.code, 4, "applied, and then changed");
 }

@@ -4,7 +4,7 @@ use pgshard::local::{LocalPatroni, PatroniSpec};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use crate::support::installed_programs;
+use crate::support::{connect, installed_programs};
 
 struct Operator<'l> {
     local: &'l LocalPatroni,
@@ -94,7 +94,20 @@ async fn it_is_asked_and_declines() {
             .unwrap()
             .starts_with("s0a hands over")
     );
+    // A busy leader: Patroni's list is as old as its last turn, and the standby is not behind.
+    let busy = connect(local.superuser_conninfo("s0a").unwrap()).await;
+    let load = tokio::spawn(async move {
+        let sql = "SELECT pg_logical_emit_message(true, 'load', repeat('x', 3000000))";
+        while busy.batch_execute(sql).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    for _ in 0..8 {
+        let (code, _, err) = operator.ask(&["switchover", "s0", "--dry-run"]).await;
+        assert_eq!(code, 0, "{err}");
+    }
     let rows = operator.done(&["switchover", "s0"]).await;
+    load.abort();
     let second = leader(&rows).to_owned();
     assert_ne!(second, "s0a");
     local.wait_healthy("s0").await.unwrap();

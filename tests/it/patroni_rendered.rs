@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use pgshard::local::Binaries;
+use pgshard::local::{Binaries, ReservedPort};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_postgres::{Client, NoTls};
@@ -18,18 +18,13 @@ const PASSWORD: &str = "rendered";
 struct Stack {
     dir: tempfile::TempDir,
     bindir: PathBuf,
-    ports: HashMap<String, u16>,
+    ports: HashMap<String, ReservedPort>,
     children: Vec<Child>,
-}
-
-fn free() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 impl Stack {
     fn port(&self, name: &str) -> u16 {
-        self.ports[name]
+        self.ports[name].number()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -182,16 +177,17 @@ async fn everything_rendered_is_started() {
     let names = ["s0a", "s0b", "s1a", "s1b"];
     let mut ports = HashMap::new();
     for name in names {
-        ports.insert(name.to_owned(), free());
-        ports.insert(format!("{name}-rest"), free());
+        ports.insert(name.to_owned(), ReservedPort::new(None).unwrap());
+        ports.insert(format!("{name}-rest"), ReservedPort::new(None).unwrap());
     }
-    // Ports that follow one another.
+    // Ports that follow one another: of the kernel's own choice there are none.
     let base = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     for (at, name) in ["etcd", "haproxy", "pgbouncer", "pgpool"]
         .into_iter()
         .enumerate()
     {
-        ports.insert(name.to_owned(), base + 10 * u16::try_from(at).unwrap());
+        let port = base + 10 * u16::try_from(at).unwrap();
+        ports.insert(name.to_owned(), ReservedPort::new(Some(port)).unwrap());
     }
     let mut stack = Stack {
         dir: tempfile::tempdir().unwrap(),

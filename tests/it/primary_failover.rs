@@ -1,6 +1,9 @@
 //! `shardctl failover` and `rejoin`: the most advanced standby takes over, and the old primary returns.
 
+use nix::sys::signal::Signal;
+
 use crate::support::operated::Operated;
+use crate::support::superuser;
 
 const STANDBY: &str = "pg_is_in_recovery()";
 
@@ -46,6 +49,90 @@ async fn the_most_advanced_standby_takes_over() {
     assert_eq!(again.code, 4, "{again:?}");
 }
 
+/// The primary crashes while it sends a long record. A standby has the first part of it, to the end of a file of the log; the
+/// rest is nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_waits_for_the_rest_of_a_record_follows() {
+    let bank = Operated::start(2).await;
+    let written = vec![bank.shard.write().await.unwrap()];
+    for node in ["s0b", "s0c"] {
+        bank.customers("s0a", node).await;
+    }
+    let session = superuser(&bank.shard.local, "s0a").await;
+    let standby = superuser(&bank.shard.local, "s0c").await;
+    let backend = session.query_one("SELECT pg_backend_pid()", &[]).await;
+    let backend = nix::unistd::Pid::from_raw(backend.unwrap().get(0));
+    let long = tokio::spawn(async move {
+        let sql = "SELECT pg_logical_emit_message(false, 'long', repeat('x', 200000000))";
+        session.batch_execute(sql).await
+    });
+    // What a transaction writes reaches the disk by whole files, as long as it goes on.
+    let received = async |node| {
+        let sql = "(pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn())::bigint || ' ' ||
+                   mod(pg_last_wal_receive_lsn() - '0/0', 1 << 20)";
+        bank.ask(node, sql).await
+    };
+    // By a session that is open: it is to be stopped soon, within what a slot may keep.
+    let begun = "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 2e6";
+    while !standby
+        .query_one(begun, &[])
+        .await
+        .unwrap()
+        .get::<_, bool>(0)
+    {
+        assert!(!long.is_finished());
+    }
+    nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
+    let mut last = String::new();
+    loop {
+        let seen = format!("{} {}", received("s0b").await, received("s0c").await);
+        if seen == last {
+            break;
+        }
+        last = seen;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    println!("received, and of the file: {last}");
+    bank.shard.local.kill("s0a").await.unwrap();
+    let _ = nix::sys::signal::kill(backend, Signal::SIGKILL);
+    assert!(long.await.unwrap().is_err());
+
+    let ran = bank.run(&["failover", "s0", "--yes"]).await;
+    let row = &bank.done(&ran)[0];
+    assert_eq!(row["primary"], "s0b", "{ran:?}");
+    assert_eq!(row["streaming"], serde_json::json!(["s0c"]));
+    for node in ["s0b", "s0c"] {
+        assert_eq!(bank.customers("s0b", node).await, written, "{node}");
+    }
+}
+
+/// The process of a standby that receives the log.
+struct Receiver(nix::unistd::Pid);
+
+impl Receiver {
+    async fn of(standby: &tokio_postgres::Client) -> Self {
+        let sql = "SELECT pid FROM pg_stat_wal_receiver";
+        let pid = standby.query_one(sql, &[]).await.unwrap().get(0);
+        Receiver(nix::unistd::Pid::from_raw(pid))
+    }
+
+    fn signal(&self, signal: Signal) {
+        nix::sys::signal::kill(self.0, signal).unwrap();
+    }
+
+    /// Kills it; what its socket holds goes with it, and its server starts again.
+    async fn end(self, bank: &Operated, session: tokio_postgres::Client, node: &str) {
+        self.signal(Signal::SIGKILL);
+        let answers = async || {
+            let conninfo = bank.shard.local.superuser_conninfo(node).unwrap();
+            conninfo.connect(tokio_postgres::NoTls).await.is_ok()
+        };
+        while !session.is_closed() || !answers().await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_hangs_is_not_dead() {
     let bank = Operated::start(1).await;
@@ -70,6 +157,47 @@ async fn a_primary_that_hangs_is_not_dead() {
         .run(&["failover", "s0", "--yes", "--fence-command", "test s0a ="])
         .await;
     assert_eq!(bank.done(&fenced)[0]["primary"], "s0b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_hangs_is_killed_when_asked() {
+    let bank = Operated::start(1).await;
+    bank.shard.local.pause("s0a").await.unwrap();
+    let killed = bank.run(&["failover", "s0", "--yes", "--kill"]).await;
+    assert_eq!(bank.done(&killed)[0]["primary"], "s0b");
+}
+
+/// The control file of a standby has the timeline of its last restartpoint: that one looks older is no reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_timeline_of_a_restartpoint_does_not_choose() {
+    let bank = Operated::start(2).await;
+    let ran = bank
+        .run(&["switchover", "s0", "--to", "s0b", "--yes"])
+        .await;
+    bank.done(&ran);
+    bank.shard.until_primary(1).await;
+    for node in ["s0a", "s0c"] {
+        bank.customers("s0b", node).await;
+    }
+    for node in ["s0b", "s0a"] {
+        let session = superuser(&bank.shard.local, node).await;
+        session.batch_execute("CHECKPOINT").await.unwrap();
+        bank.customers("s0b", "s0a").await;
+    }
+    let session = superuser(&bank.shard.local, "s0a").await;
+    let receiver = Receiver::of(&session).await;
+    receiver.signal(Signal::SIGSTOP);
+    let written = bank.shard.write().await.unwrap();
+    assert_eq!(bank.customers("s0b", "s0c").await, [written]);
+    bank.shard.local.kill("s0b").await.unwrap();
+    receiver.end(&bank, session, "s0a").await;
+
+    let behind = bank.run(&["failover", "s0", "--to", "s0a", "--yes"]).await;
+    assert_eq!(behind.code, 4, "{behind:?}");
+    assert!(behind.err.contains("s0c has more of the log"), "{behind:?}");
+    let ran = bank.run(&["failover", "s0", "--yes"]).await;
+    assert_eq!(bank.done(&ran)[0]["primary"], "s0c");
+    assert_eq!(bank.customers("s0c", "s0a").await, [written]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

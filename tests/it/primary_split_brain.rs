@@ -90,6 +90,82 @@ async fn rows_of_the_wrong_side_are_listed_first() {
     assert_eq!(clean.code, 0, "{clean:?}");
 }
 
+/// What is not in plain commits: savepoints, prepared transactions, one that is longer than is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_the_wrong_side_is_overlooked() {
+    let bank = Operated::start(1).await;
+    let right = superuser(&bank.shard.local, "s0a").await;
+    right
+        .batch_execute("CREATE TABLE notes (t text, id int)")
+        .await
+        .unwrap();
+    bank.customers("s0a", "s0b").await;
+    promote(&bank, "s0b").await;
+    let wrong = superuser(&bank.shard.local, "s0a").await;
+    for sql in [
+        "BEGIN; INSERT INTO notes VALUES ('prepared', 0); PREPARE TRANSACTION 'own'",
+        "BEGIN; INSERT INTO notes VALUES ('undone', 1); PREPARE TRANSACTION 'gone'",
+        "ROLLBACK PREPARED 'gone'",
+    ] {
+        for sql in sql.split("; ") {
+            wrong.batch_execute(sql).await.unwrap();
+        }
+    }
+    let refused = bank.run(&["rejoin", "s0a", "--yes"]).await;
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(
+        refused.err.contains("prepared 1 transactions"),
+        "{refused:?}"
+    );
+
+    wrong
+        .batch_execute(
+            "BEGIN; SAVEPOINT a; INSERT INTO notes VALUES ('x', 1); RELEASE a; INSERT INTO notes VALUES ('y', 2); COMMIT",
+        )
+        .await
+        .unwrap();
+    let split = [
+        "split-brain",
+        "s0",
+        "--primary",
+        "s0b",
+        "--rows",
+        "lost.jsonl",
+    ];
+    let shown = bank.run(&split).await;
+    let rows = shown.json();
+    assert_eq!(
+        (&rows[0]["commits"], &rows[0]["prepared"]),
+        (&1.into(), &1.into()),
+        "{rows}"
+    );
+    let file = bank.shardctl.dir().join("lost.jsonl");
+    let lost = std::fs::read_to_string(&file).unwrap();
+    let lost: Vec<Value> = lost
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["row"].clone())
+        .collect();
+    let wanted = serde_json::json!([{"t": "x", "id": 1}, {"t": "y", "id": 2}]);
+    assert_eq!(Value::Array(lost), wanted);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o077, 0, "they are customers' rows");
+
+    // So long that its COMMIT is beyond what is read.
+    wrong
+        .batch_execute("ROLLBACK PREPARED 'own'")
+        .await
+        .unwrap();
+    wrong
+        .batch_execute("INSERT INTO notes SELECT 'z', generate_series(1, 210000)")
+        .await
+        .unwrap();
+    let refused = bank.run(&["rejoin", "s0a", "--yes"]).await;
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.err.contains("more than can be read"), "{refused:?}");
+    let ran = bank.run(&["rejoin", "s0a", "--discard", "--yes"]).await;
+    bank.done(&ran);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_is_read_from_its_files() {
     let bank = Operated::start(1).await;

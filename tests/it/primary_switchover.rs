@@ -122,6 +122,10 @@ async fn a_standby_that_does_not_catch_up_gives_it_back() {
         .unwrap();
     bank.shard.until_primary(0).await;
     bank.shard.write().await.unwrap();
+    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    while bank.ask("s0a", streaming).await != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     bank.done(&bank.run(&["switchover", "s0", "--yes"]).await);
 }
 

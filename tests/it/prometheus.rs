@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use pgshard::local::ReservedPort;
 use pgshard::ops::Credentials;
-use pgshard::ops::exporter::{Exporter, ExporterOptions};
+use pgshard::ops::check::CheckOptions;
+use pgshard::ops::exporter::{Checks, Exporter, ExporterOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -70,6 +72,7 @@ async fn rules_are_right_and_each_alert_has_its_page() {
 /// A server that is ended with the test.
 struct Prometheus {
     address: String,
+    _port: ReservedPort,
     _child: Child,
     _dir: tempfile::TempDir,
 }
@@ -87,9 +90,8 @@ impl Prometheus {
         );
         let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, text).expect("a file");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = free.local_addr().expect("an address").to_string();
-        drop(free);
+        let port = ReservedPort::new(None).expect("a port");
+        let address = format!("127.0.0.1:{}", port.number());
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -104,6 +106,7 @@ impl Prometheus {
             .expect("prometheus starts");
         Prometheus {
             address,
+            _port: port,
             _child: child,
             _dir: dir,
         }
@@ -207,6 +210,9 @@ async fn every_query_of_the_dashboards_has_data() {
     });
     options.listen = ([127, 0, 0, 1], 0).into();
     options.interval = Duration::from_millis(500);
+    let mut check = CheckOptions::new(&config);
+    check.role = options.role.clone();
+    options.checks = Some(Checks::new(check));
     let exporter = Exporter::bind(options).await.unwrap();
     let address = exporter.address().unwrap().to_string();
     tokio::spawn(async move { exporter.run(&config).await });
@@ -214,6 +220,10 @@ async fn every_query_of_the_dashboards_has_data() {
     let prometheus = Prometheus::start(&address, &export(handle).await);
     prometheus.until("shardctl_up").await;
     prometheus.until("pgshard_shard_writable").await;
+    // By name and place.
+    prometheus
+        .until("shardctl_check_finding{id=\"unread\",severity=\"warn\",node=\"s0a\"}")
+        .await;
     let (status, _) = get(&address, "/healthz").await;
     assert!(status.contains("200"), "{status}");
     let (status, _) = get(&address, "/other").await;

@@ -11,6 +11,7 @@ pub(crate) mod failover;
 mod faults;
 pub(crate) mod history;
 pub(crate) mod impostor;
+pub(crate) mod linked;
 #[cfg(feature = "cli")]
 pub(crate) mod operated;
 pub(crate) mod relay;

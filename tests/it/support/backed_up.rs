@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
-use pgshard::local::{Binaries, LocalCluster, LocalSpec};
+use pgshard::local::{Binaries, LocalCluster, LocalSpec, ReservedPort};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,10 +23,19 @@ pub(crate) struct BackedUp {
 impl BackedUp {
     /// Shards with a replica each, whose primaries archive into a store.
     pub(crate) async fn start(shards: usize) -> Self {
+        let backed_up = BackedUp::prepared(shards, Vec::new()).await;
+        backed_up.archive().await;
+        backed_up
+    }
+
+    /// The same, but that nothing is archived yet.
+    pub(crate) async fn prepared(shards: usize, more: Vec<(String, String)>) -> Self {
+        let mut settings = vec![("archive_mode".to_owned(), "on".to_owned())];
+        settings.extend(more);
         let cluster = start_spec(LocalSpec {
             shards,
             replicas: 1,
-            settings: vec![("archive_mode".into(), "on".into())],
+            settings,
             ..LocalSpec::default()
         })
         .await;
@@ -43,12 +52,17 @@ impl BackedUp {
             std::fs::set_permissions(path, mode).expect("permissions");
         }
         let password = cluster.superuser().password.expect("a password");
-        let backed_up = BackedUp {
+        BackedUp {
             password: password.expose_secret().to_owned(),
             cluster,
             shardctl,
             place,
-        };
+        }
+    }
+
+    /// Has the primaries archive, and sees that it arrives.
+    pub(crate) async fn archive(&self) {
+        let program = self.path("shardctl");
         let program = program.to_str().expect("UTF-8");
         let apply = [
             "backup",
@@ -58,11 +72,10 @@ impl BackedUp {
             "--shardctl",
             program,
         ];
-        let ran = backed_up.run(&apply).await;
+        let ran = self.run(&apply).await;
         assert_eq!(ran.code, 0, "{ran:?}");
-        let ran = backed_up.run(&["backup", "archiving", "--prove"]).await;
+        let ran = self.run(&["backup", "archiving", "--prove"]).await;
         assert_eq!(ran.code, 0, "{ran:?}");
-        backed_up
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -154,21 +167,22 @@ impl BackedUp {
             command
         };
         let log = data.join("served.log");
-        let mut port = 0;
-        let started = (0..5).any(|_| {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            port = free.local_addr().expect("an address").port();
-            drop(free);
-            let options = format!("-p {port} -c unix_socket_directories=");
-            let log = log.to_str().expect("UTF-8");
-            let start = ["start", "-w", "-l", log, "-o", &options];
-            ctl(&start).status().expect("pg_ctl runs").success()
-        });
+        let port = ReservedPort::new(None).expect("a port");
+        let options = format!("-p {} -c unix_socket_directories=", port.number());
+        let start = [
+            "start",
+            "-w",
+            "-l",
+            log.to_str().expect("UTF-8"),
+            "-o",
+            &options,
+        ];
+        let started = ctl(&start).status().expect("pg_ctl runs").success();
         assert!(started, "{:?}", std::fs::read_to_string(&log));
         let mut settings = self.cluster.superuser_conninfo("s0a").expect("a node");
         let mut at = tokio_postgres::Config::new();
         at.host("127.0.0.1")
-            .port(port)
+            .port(port.number())
             .user("postgres")
             .dbname("bank");
         at.dbname(settings.get_dbname().expect("a database"));
@@ -177,6 +191,7 @@ impl BackedUp {
         Served {
             session: connect(settings).await,
             stop: ctl(&["stop", "-w", "-m", "immediate"]),
+            _port: port,
         }
     }
 }
@@ -185,6 +200,7 @@ impl BackedUp {
 pub(crate) struct Served {
     pub(crate) session: Client,
     stop: std::process::Command,
+    _port: ReservedPort,
 }
 
 impl Drop for Served {

@@ -89,6 +89,20 @@ impl Shardctl {
         command.spawn().expect("shardctl starts")
     }
 
+    /// Starts it with more variables, to be read from while it runs, errors too.
+    pub(crate) fn start_with(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> tokio::process::Child {
+        let mut command = self.command(variables, arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().expect("shardctl starts")
+    }
+
     fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shardctl"));
         command

@@ -63,7 +63,7 @@ impl Stage {
         }
         impatient(&mut config);
         change(&mut config);
-        let tasks = Tasks::count();
+        let tasks = Tasks::count().await;
         let cluster = Cluster::connect(config).expect("a client");
         cluster.ready(PATIENCE).await.expect("primaries");
         Stage {

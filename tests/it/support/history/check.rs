@@ -1,6 +1,6 @@
 //! Compares a history with what the nodes hold. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -307,8 +307,16 @@ impl fmt::Display for Verdict {
             self.longest,
             self.faults.len()
         )?;
-        for fault in self.faults.iter().take(20) {
-            writeln!(f, "  {fault:?}")?;
+        // Some of each kind.
+        let mut shown: HashMap<String, usize> = HashMap::new();
+        for fault in &self.faults {
+            let text = format!("{fault:?}");
+            let kind = text.split([' ', '{', '(']).next().unwrap_or_default();
+            let count = shown.entry(kind.to_owned()).or_default();
+            *count += 1;
+            if *count <= 8 {
+                writeln!(f, "  {text}")?;
+            }
         }
         for note in &self.notes {
             writeln!(f, "  {note}")?;

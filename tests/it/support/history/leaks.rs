@@ -11,9 +11,19 @@ use crate::support::superuser;
 pub(crate) struct Tasks(usize);
 
 impl Tasks {
-    /// Counts them now, in a test that makes no others.
-    pub(crate) fn count() -> Self {
-        Tasks(Handle::current().metrics().num_alive_tasks())
+    /// Counts them, in a test that makes no others, once those of sessions that were closed have ended.
+    pub(crate) async fn count() -> Self {
+        let metrics = Handle::current().metrics();
+        let mut count = metrics.num_alive_tasks();
+        let mut since = Instant::now();
+        while since.elapsed() < Duration::from_millis(200) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = metrics.num_alive_tasks();
+            if now != count {
+                (count, since) = (now, Instant::now());
+            }
+        }
+        Tasks(count)
     }
 
     /// After the client was closed: its tasks have ended, and no server that runs has a session of
