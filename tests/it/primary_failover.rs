@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::support::operated::Operated;
-use crate::support::superuser;
+use crate::support::{superuser, until};
 
 const STANDBY: &str = "pg_is_in_recovery()";
 
@@ -59,7 +59,11 @@ async fn a_standby_that_waits_for_the_rest_of_a_record_follows() {
         bank.customers("s0a", node).await;
     }
     let session = superuser(&bank.shard.local, "s0a").await;
-    let standby = superuser(&bank.shard.local, "s0c").await;
+    let primary = superuser(&bank.shard.local, "s0a").await;
+    let standbys = [
+        superuser(&bank.shard.local, "s0b").await,
+        superuser(&bank.shard.local, "s0c").await,
+    ];
     let backend = session.query_one("SELECT pg_backend_pid()", &[]).await;
     let backend = nix::unistd::Pid::from_raw(backend.unwrap().get(0));
     let long = tokio::spawn(async move {
@@ -72,17 +76,25 @@ async fn a_standby_that_waits_for_the_rest_of_a_record_follows() {
                    mod(pg_last_wal_receive_lsn() - '0/0', 1 << 20)";
         bank.ask(node, sql).await
     };
-    // By a session that is open: it is to be stopped soon, within what a slot may keep.
-    let begun = "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 2e6";
-    while !standby
-        .query_one(begun, &[])
-        .await
-        .unwrap()
-        .get::<_, bool>(0)
-    {
-        assert!(!long.is_finished());
+    // It runs a moment at a time, so that it cannot end between two looks. Nobody wakes the senders meanwhile.
+    let signal = |signal| nix::sys::signal::kill(backend, signal);
+    let amid = "SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn() BETWEEN 1 AND 195e6
+                   AND pg_current_wal_insert_lsn() - '0/0' > 200e6";
+    loop {
+        signal(Signal::SIGCONT).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let stopped = signal(Signal::SIGSTOP);
+        if stopped.is_err() || long.is_finished() {
+            panic!("the transaction ended: {:?}", long.await);
+        }
+        if primary.query_one(amid, &[]).await.unwrap().get(0) {
+            break;
+        }
     }
-    nix::sys::signal::kill(backend, Signal::SIGSTOP).unwrap();
+    let begun = "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 2e6";
+    for standby in &standbys {
+        until(standby, begun).await;
+    }
     let mut last = String::new();
     loop {
         let seen = format!("{} {}", received("s0b").await, received("s0c").await);
